@@ -44,8 +44,8 @@ export interface ImageRow {
 
 /** An unpacked layer: a directory that overlayfs takes as a lower one. */
 export interface LayerRow {
-  /** Digest of the uncompressed tar. */
-  diffId: string;
+  /** The diff id: digest of the uncompressed tar. */
+  id: string;
   /** Short directory name below the layers directory. */
   directory: string;
   /** Bytes on disk and inodes of the unpacked tree. */
