@@ -107,7 +107,7 @@ export interface ContainerUser {
  *
  * `finishedAt` set = exited; else `startedAt` set = running; else created.
  * A container whose shim is gone and left no exit file is exited with 255 and reason `Unknown`.
- * `initialized` is one whose CreateContainer has not ended: never listed, swept on recovery.
+ * The row is written when CreateContainer ends; directories without a row are swept on recovery.
  */
 export interface ContainerRow {
   id: string;
@@ -119,7 +119,6 @@ export interface ContainerRow {
   imageId: string;
   imageRef: string;
   runtimeHandler: string;
-  initialized: boolean;
   /** Nanoseconds since the epoch, decimal strings. */
   createdAt: string;
   startedAt: string | null;
