@@ -23,6 +23,8 @@ export interface ImageSpec {
   annotations: Record<string, string>;
   userSpecifiedImage: string;
   runtimeHandler: string;
+  /** What a PullImage for it returned; '' = not given. */
+  imageRef: string;
 }
 
 export interface Mount {
@@ -37,6 +39,8 @@ export interface Mount {
   /** Set for an image volume; hostPath is then ''. */
   image: ImageSpec | null;
   imageSubPath: string;
+  /** Options for the mount by the names of mount(8). */
+  options: string[];
 }
 
 export interface Device {
@@ -79,6 +83,8 @@ export interface ContainerConfig {
   envs: { key: string; value: string }[];
   mounts: Mount[];
   devices: Device[];
+  /** Fully qualified names of the Container Device Interface. */
+  cdiDevices: string[];
   labels: Record<string, string>;
   annotations: Record<string, string>;
   /** Relative to the sandbox's log directory; '' = no log. */
