@@ -1,0 +1,175 @@
+import * as v from 'valibot';
+import { LOG_LEVELS } from '../base/log.ts';
+import { absolutePath, duration, flag, key, list, named, oneOf, section, text, whole } from './fields.ts';
+
+/**
+ * The one description of skiff's configuration: keys, types, defaults, what
+ * each means, and whether a running daemon takes a change over. Validation, the
+ * Config type, `skiff config default` and the table of the README come from it.
+ * Names are those of containerd and CRI-O where they have the same thing.
+ */
+
+const runtime = v.object(
+  {
+    path: key(text('the name or absolute path of a program'), '', {
+      description: 'OCI runtime program: an absolute path, or a name that is looked up in PATH.',
+    }),
+  },
+  'a table',
+);
+
+const registry = v.object(
+  {
+    plain_http: key(flag(), false, { description: 'Speak HTTP without TLS to this registry.' }),
+    skip_verify: key(flag(), false, { description: 'Accept any TLS certificate.' }),
+    ca_file: key(text('the path of a PEM file'), '', {
+      description: 'PEM file with the certificate authorities to trust beside those of the system.',
+    }),
+  },
+  'a table',
+);
+
+export const schema = v.object(
+  {
+    root: key(absolutePath(), '/var/lib/skiff', {
+      description: 'Directory of what must outlive a reboot: database, images, layers, containers.',
+    }),
+    state: key(absolutePath(), '/run/skiff', {
+      description:
+        'Directory of what ends with the boot: the sockets skiff.sock (CRI) and ops.sock, mounts, runtime state.',
+    }),
+    cgroup_driver: key(oneOf(['auto', 'systemd', 'cgroupfs']), 'auto', {
+      description:
+        'Who makes cgroups. "auto" is systemd where /run/systemd/system exists. The kubelet asks for it and follows.',
+    }),
+    tolerate_missing_controllers: key(flag(), false, {
+      description:
+        'Start although cgroup v2 lacks cpu, memory or pids: limits are then left out with a warning, statistics carry what there is.',
+    }),
+    default_runtime: key(text('the name of a table below [runtimes]'), 'runc', {
+      description: 'Runtime handler of pods that name none.',
+    }),
+    log: section(
+      {
+        level: key(oneOf(LOG_LEVELS), 'info', {
+          description: 'Least severity that is logged.',
+          reloadable: true,
+        }),
+      },
+      "The daemon's own log: JSON lines on stderr.",
+    ),
+    runtimes: key(
+      named(runtime, 'tables named after runtime handlers'),
+      { runc: { path: 'runc' }, crun: { path: 'crun' } },
+      { description: 'OCI runtimes by RuntimeClass handler name. One that is not installed is left out.' },
+    ),
+    cni: section(
+      {
+        conf_dir: key(absolutePath(), '/etc/cni/net.d', {
+          description: 'Directory of network configurations; changes in it take effect at once.',
+        }),
+        bin_dirs: key(list(absolutePath(), 'a list of absolute paths'), ['/opt/cni/bin', '/usr/lib/cni'], {
+          description: 'Directories in which plugins are looked for, in order.',
+        }),
+        max_conf_num: key(whole(0, 1000), 1, {
+          description: 'How many configurations of conf_dir are used, in name order; 0 = all.',
+        }),
+      },
+      'Pod networks.',
+    ),
+    image: section(
+      {
+        platform: key(text('a platform such as "linux/amd64"'), '', {
+          description: 'Platform picked from an image index, such as "linux/arm64/v8"; "" = this host\'s.',
+        }),
+        max_concurrent_downloads: key(whole(1, 64), 3, {
+          description: 'Layers that one pull fetches side by side.',
+          reloadable: true,
+        }),
+        pull_progress_timeout: key(duration(), '5m', {
+          description: 'A pull that gets no byte for so long fails; "0s" = never.',
+          reloadable: true,
+        }),
+        registries: key(
+          named(registry, 'tables named after registry hosts'),
+          {},
+          {
+            description: 'Settings by registry host, "host" or "host:port".',
+            reloadable: true,
+            example: '[image.registries."registry.example:5000"]\nplain_http = true',
+          },
+        ),
+      },
+      'Images and registries.',
+    ),
+    sandbox: section(
+      {
+        enable_unprivileged_ports: key(flag(), true, {
+          description:
+            'Pods with a network of their own may bind ports below 1024 without CAP_NET_BIND_SERVICE.',
+          reloadable: true,
+        }),
+        enable_unprivileged_icmp: key(flag(), true, {
+          description: 'Pods with a network of their own may ping without CAP_NET_RAW.',
+          reloadable: true,
+        }),
+      },
+      'Pod sandboxes.',
+    ),
+    container: section(
+      {
+        max_log_line_size: key(whole(256, 1_048_576), 16_384, {
+          description: 'Bytes after which a line of output is split in the log (tags P and F).',
+          reloadable: true,
+        }),
+        absent_mount_sources_to_reject: key(list(absolutePath(), 'a list of absolute paths'), [], {
+          description:
+            'Host paths that a mount must not create: a container that mounts one that is absent fails.',
+          reloadable: true,
+        }),
+        unset_seccomp_profile: key(oneOf(['unconfined', 'runtime/default']), 'unconfined', {
+          description: 'Seccomp profile of containers whose pod sets none.',
+          reloadable: true,
+        }),
+        drain_exec_sync_io_timeout: key(duration(), '1s', {
+          description: 'How long ExecSync waits for output of children that outlive the command.',
+          reloadable: true,
+        }),
+      },
+      'Containers.',
+    ),
+    stop: section(
+      {
+        kill_timeout: key(duration(), '10s', {
+          description:
+            'How long a stop waits for the end of a process after SIGKILL; then it fails and the kubelet tries again.',
+          reloadable: true,
+        }),
+      },
+      'Stopping containers.',
+    ),
+    stats: section(
+      {
+        collect_period: key(duration(), '10s', {
+          description: 'How often CPU use and the disk use of writable layers are sampled.',
+          reloadable: true,
+        }),
+      },
+      'Statistics.',
+    ),
+  },
+  'a table',
+);
+
+type Camel<S extends string> = S extends `${infer Head}_${infer Tail}`
+  ? `${Head}${Capitalize<Camel<Tail>>}`
+  : S;
+
+type CamelKeys<T> = T extends readonly (infer Item)[]
+  ? readonly Item[]
+  : T extends object
+    ? { readonly [K in keyof T as K extends string ? Camel<K> : never]: CamelKeys<T[K]> }
+    : T;
+
+/** The configuration in force: frozen, keys in camelCase, durations in milliseconds. */
+export type Config = CamelKeys<v.InferOutput<typeof schema>>;
