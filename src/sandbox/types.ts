@@ -116,6 +116,10 @@ export interface SandboxNetwork {
   networkName: string;
   /** Verbatim result of the last plugin, in the list's cniVersion. */
   result: unknown;
+  /** The configuration that was used (CniNetworkList): DEL goes by it, whatever the directory holds by then. */
+  conflist: unknown;
+  /** Further networks of the pod, on eth1, eth2 and so on, where max_conf_num allows more than one. */
+  more: { networkName: string; result: unknown; conflist: unknown }[];
 }
 
 /**
