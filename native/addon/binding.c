@@ -1,0 +1,229 @@
+/*
+ * The table of native functions, in the order of src/os/native.ts: review the
+ * two side by side. Nothing is decided here; sys/ does the work.
+ */
+#define _GNU_SOURCE
+#include "call.h"
+
+#include <string.h>
+#include <sys/sysmacros.h>
+
+#define NUMBER(i) (call->in[i].number)
+#define TEXT(i) (call->in[i].text)
+
+static int run_openat2(struct call *call)
+{
+	return sys_openat2(NUMBER(0), TEXT(1), NUMBER(2), NUMBER(3), NUMBER(4));
+}
+
+static int run_mkdirat(struct call *call)
+{
+	return sys_mkdirat(NUMBER(0), TEXT(1), NUMBER(2));
+}
+
+static int run_mknodat(struct call *call)
+{
+	return sys_mknodat(NUMBER(0), TEXT(1), NUMBER(2), NUMBER(3), NUMBER(4));
+}
+
+static int run_symlinkat(struct call *call)
+{
+	return sys_symlinkat(TEXT(0), NUMBER(1), TEXT(2));
+}
+
+static int run_linkat(struct call *call)
+{
+	return sys_linkat(NUMBER(0), TEXT(1), NUMBER(2), TEXT(3), NUMBER(4));
+}
+
+static int run_unlinkat(struct call *call)
+{
+	return sys_unlinkat(NUMBER(0), TEXT(1), NUMBER(2));
+}
+
+static int run_renameat2(struct call *call)
+{
+	return sys_renameat2(NUMBER(0), TEXT(1), NUMBER(2), TEXT(3), NUMBER(4));
+}
+
+static int run_fchownat(struct call *call)
+{
+	return sys_fchownat(NUMBER(0), TEXT(1), NUMBER(2), NUMBER(3), NUMBER(4));
+}
+
+static int run_fchmodat(struct call *call)
+{
+	return sys_fchmodat(NUMBER(0), TEXT(1), NUMBER(2));
+}
+
+static int run_utimensat(struct call *call)
+{
+	const struct timespec times[2] = { { NUMBER(2), NUMBER(3) }, { NUMBER(4), NUMBER(5) } };
+	return sys_utimensat(NUMBER(0), TEXT(1), times, NUMBER(6));
+}
+
+static int run_fstatat(struct call *call)
+{
+	return sys_fstatat(NUMBER(0), TEXT(1), NUMBER(2), &call->out.stat);
+}
+
+static int run_setxattrat(struct call *call)
+{
+	return sys_setxattrat(NUMBER(0), TEXT(1), TEXT(2), TEXT(3), call->in[3].length);
+}
+
+static int run_getxattrat(struct call *call)
+{
+	return sys_getxattrat(NUMBER(0), TEXT(1), TEXT(2), (char **)&call->data, &call->length);
+}
+
+static int run_listxattrat(struct call *call)
+{
+	return sys_listxattrat(NUMBER(0), TEXT(1), (char **)&call->data, &call->length);
+}
+
+static int run_close(struct call *call)
+{
+	return sys_close(NUMBER(0));
+}
+
+static int run_set_cloexec(struct call *call)
+{
+	return sys_set_cloexec(NUMBER(0));
+}
+
+static int run_flock(struct call *call)
+{
+	return sys_flock(TEXT(0));
+}
+
+static int run_pidfd_open(struct call *call)
+{
+	return sys_pidfd_open(NUMBER(0));
+}
+
+static int run_pidfd_send_signal(struct call *call)
+{
+	return sys_pidfd_send_signal(NUMBER(0), NUMBER(1));
+}
+
+static int run_spawn(struct call *call)
+{
+	const struct spawn spawn = {
+		.file = TEXT(0),
+		.argv = call->in[1].list,
+		.envp = call->in[2].list,
+		.cwd = TEXT(3),
+		.stdio = call->in[4].numbers,
+		.stdio_count = call->in[4].length,
+		.setsid = NUMBER(5),
+		.netns = TEXT(6),
+	};
+	return sys_spawn(&spawn, &call->out.spawned, &call->subject);
+}
+
+static int run_mount(struct call *call)
+{
+	return sys_mount(TEXT(0), TEXT(1), TEXT(2), NUMBER(3), TEXT(4));
+}
+
+static int run_umount(struct call *call)
+{
+	return sys_umount(TEXT(0), NUMBER(1));
+}
+
+static int run_syncfs(struct call *call)
+{
+	return sys_syncfs(TEXT(0));
+}
+
+static napi_value result_number(napi_env env, const struct call *call)
+{
+	return value_number(env, call->status);
+}
+
+static napi_value result_stat(napi_env env, const struct call *call)
+{
+	static const char *const names[] = { "mode", "uid", "gid", "size", "ino", "dev", "nlink", "mtimeSec", "mtimeNsec",
+					     "rdevMajor", "rdevMinor", "blocks" };
+	const struct stat *stat = &call->out.stat;
+	const double numbers[] = {
+		stat->st_mode, stat->st_uid, stat->st_gid, stat->st_size, stat->st_ino, stat->st_dev, stat->st_nlink,
+		stat->st_mtim.tv_sec, stat->st_mtim.tv_nsec, major(stat->st_rdev), minor(stat->st_rdev), stat->st_blocks,
+	};
+	return value_object(env, sizeof numbers / sizeof *numbers, names, numbers);
+}
+
+static napi_value result_bytes(napi_env env, const struct call *call)
+{
+	napi_value buffer;
+	napi_create_buffer_copy(env, call->length, call->data, NULL, &buffer);
+	return buffer;
+}
+
+static napi_value result_names(napi_env env, const struct call *call)
+{
+	const char *const end = (const char *)call->data + call->length;
+	uint32_t count = 0;
+	napi_value names, name;
+	napi_create_array(env, &names);
+	for (const char *from = call->data; from < end; from += strlen(from) + 1) {
+		napi_create_string_utf8(env, from, NAPI_AUTO_LENGTH, &name);
+		napi_set_element(env, names, count++, name);
+	}
+	return names;
+}
+
+static napi_value result_spawned(napi_env env, const struct call *call)
+{
+	static const char *const names[] = { "pid", "pidfd" };
+	const struct spawned *spawned = &call->out.spawned;
+	const double numbers[] = { spawned->pid, spawned->pidfd };
+	napi_value object = value_object(env, 2, names, numbers);
+	napi_value fds, fd;
+	napi_create_array(env, &fds);
+	for (size_t i = 0; i < spawned->count; i++) {
+		napi_get_null(env, &fd);
+		napi_set_element(env, fds, i, spawned->fds[i] < 0 ? fd : value_number(env, spawned->fds[i]));
+	}
+	napi_set_named_property(env, object, "fds", fds);
+	return object;
+}
+
+/* name, signature (call.h), argument that an error names, off the loop, function, result */
+static const struct binding BINDINGS[] = {
+	{ "openat2", "isiii", 1, false, run_openat2, result_number },
+	{ "mkdirat", "isi", 1, false, run_mkdirat, NULL },
+	{ "mknodat", "isiii", 1, false, run_mknodat, NULL },
+	{ "symlinkat", "sis", 2, false, run_symlinkat, NULL },
+	{ "linkat", "isisi", 3, false, run_linkat, NULL },
+	{ "unlinkat", "isi", 1, false, run_unlinkat, NULL },
+	{ "renameat2", "isisi", 3, false, run_renameat2, NULL },
+	{ "fchownat", "isiii", 1, false, run_fchownat, NULL },
+	{ "fchmodat", "isi", 1, false, run_fchmodat, NULL },
+	{ "utimensat", "isiiiii", 1, false, run_utimensat, NULL },
+	{ "fstatat", "isi", 1, false, run_fstatat, result_stat },
+	{ "setxattrat", "issx", 1, false, run_setxattrat, NULL },
+	{ "getxattrat", "iss", 1, false, run_getxattrat, result_bytes },
+	{ "listxattrat", "is", 1, false, run_listxattrat, result_names },
+	{ "close", "i", -1, false, run_close, NULL },
+	{ "setCloexec", "i", -1, false, run_set_cloexec, NULL },
+	{ "flock", "s", 0, false, run_flock, result_number },
+	{ "pidfdOpen", "i", -1, false, run_pidfd_open, result_number },
+	{ "pidfdSendSignal", "ii", -1, false, run_pidfd_send_signal, NULL },
+	{ "spawn", "slls?nbs?", 0, false, run_spawn, result_spawned },
+	{ "mount", "s?ss?is?", 1, true, run_mount, NULL },
+	{ "umount", "si", 0, true, run_umount, NULL },
+	{ "syncfs", "s", 0, true, run_syncfs, NULL },
+};
+
+NAPI_MODULE_INIT(/* napi_env env, napi_value exports */)
+{
+	napi_value wait;
+	sys_spawn_init();
+	if (!call_define(env, exports, BINDINGS, sizeof BINDINGS / sizeof *BINDINGS) ||
+	    napi_create_function(env, "waitPid", NAPI_AUTO_LENGTH, wait_pid, NULL, &wait) != napi_ok ||
+	    napi_set_named_property(env, exports, "waitPid", wait) != napi_ok)
+		napi_throw_error(env, NULL, "skiff.node: cannot define its functions");
+	return exports;
+}

@@ -1,0 +1,220 @@
+import { createRequire } from 'node:module';
+import { errnoOf, SkiffError } from '../base/errors.ts';
+import { artefact } from './paths.ts';
+
+/** A path as the kernel takes it: a Buffer where its bytes need not be UTF-8. A NUL inside is a TypeError. */
+export type Path = string | Buffer;
+
+/** `stat(2)`; `dev` and `ino` name the file, `blocks` are of 512 bytes. */
+export interface FileStat {
+  mode: number;
+  uid: number;
+  gid: number;
+  size: number;
+  ino: number;
+  dev: number;
+  nlink: number;
+  mtimeSec: number;
+  mtimeNsec: number;
+  rdevMajor: number;
+  rdevMinor: number;
+  blocks: number;
+}
+
+/** `file` without a slash is looked up in this process's PATH. `argv` includes argv[0]; `env` is all of `KEY=value`. */
+export interface Spawn {
+  file: string;
+  argv: string[];
+  env: string[];
+  /** null = as the parent. */
+  cwd: string | null;
+  /** Index = the child's descriptor. A pipe is read by the child at 0 and written by it elsewhere. At most 16. */
+  stdio: ('null' | 'pipe' | number)[];
+  setsid: boolean;
+  /** File of the network namespace to start in, null = as the parent. */
+  netns: string | null;
+}
+
+/** `fds`: our ends of the pipes, nonblocking, null elsewhere. Caller closes `pidfd` and `fds`. */
+export interface Spawned {
+  pid: number;
+  pidfd: number;
+  fds: (number | null)[];
+}
+
+/** Both null: not a child of this process, so that nobody here can know. */
+export interface ExitStatus {
+  code: number | null;
+  signal: number | null;
+}
+
+/**
+ * The functions of skiff.node, in the order of native/addon/binding.c. Those
+ * that return a promise work off the event loop; the others are for short calls
+ * and for workers. Every failure is an Error with `code` (the errno's name,
+ * `ENOENT`), `syscall` and a message such as
+ * `mount /x: No such file or directory`. Every descriptor is close-on-exec;
+ * numbers of descriptors are the caller's to close. Flags are those of the man
+ * pages, below in this file.
+ */
+export interface Native {
+  /** openat2(2), O_CLOEXEC added, repeated where a rename raced (EAGAIN). The descriptor. */
+  openat2(dirfd: number, path: Path, flags: number, mode: number, resolve: number): number;
+  mkdirat(dirfd: number, path: Path, mode: number): void;
+  mknodat(dirfd: number, path: Path, mode: number, major: number, minor: number): void;
+  symlinkat(target: Path, dirfd: number, path: Path): void;
+  linkat(olddirfd: number, oldpath: Path, newdirfd: number, newpath: Path, flags: number): void;
+  unlinkat(dirfd: number, path: Path, flags: number): void;
+  renameat2(olddirfd: number, oldpath: Path, newdirfd: number, newpath: Path, flags: number): void;
+  fchownat(dirfd: number, path: Path, uid: number, gid: number, flags: number): void;
+  /** Never follows a symbolic link (EOPNOTSUPP for one); path '' = the descriptor itself, also an O_PATH one. */
+  fchmodat(dirfd: number, path: Path, mode: number): void;
+  utimensat(
+    dirfd: number,
+    path: Path,
+    atimeSec: number,
+    atimeNsec: number,
+    mtimeSec: number,
+    mtimeNsec: number,
+    flags: number,
+  ): void;
+  fstatat(dirfd: number, path: Path, flags: number): FileStat;
+  /** The xattr functions take one name below `dirfd`, not followed, or '' for the descriptor itself. */
+  setxattrat(dirfd: number, path: Path, name: string, value: Path): void;
+  getxattrat(dirfd: number, path: Path, name: string): Buffer;
+  listxattrat(dirfd: number, path: Path): string[];
+  close(fd: number): void;
+  setCloexec(fd: number): void;
+  /** Opens (creates) `path` and locks it until the descriptor is closed; EWOULDBLOCK where another holds it. */
+  flock(path: Path): number;
+  pidfdOpen(pid: number): number;
+  /** ESRCH once the process is gone. */
+  pidfdSendSignal(pidfd: number, signal: number): void;
+  /**
+   * Starts a program as vfork does: no copy of the heap. The child has default signal dispositions, an empty mask,
+   * RLIMIT_NOFILE as before Node raised it (SKIFF_NOFILE_SOFT, else 1024) and no descriptor but `stdio`.
+   * Throws what execve, chdir or setns said, and leaves nothing then.
+   */
+  spawn(spawn: Spawn): Spawned;
+  /**
+   * mount(2). `null` where the kernel takes NULL.
+   * @throws nothing synchronously; rejects as described above
+   */
+  mount(
+    source: Path | null,
+    target: Path,
+    fstype: string | null,
+    flags: number,
+    data: string | null,
+  ): Promise<void>;
+  umount(target: Path, flags: number): Promise<void>;
+  /** Writes all that is dirty in the file system of `path`. */
+  syncfs(path: Path): Promise<void>;
+  /**
+   * The end of the process behind `pidfd`, reaped if it is a child. Any number may wait: the event loop polls the
+   * descriptors. Close `pidfd` only after this settled.
+   */
+  waitPid(pidfd: number): Promise<ExitStatus>;
+}
+
+const SPAWN_STDIO = { null: -1, pipe: -2 } as const;
+
+/** As `Native`, but `spawn` takes the fields of its request one by one. */
+type Addon = Omit<Native, 'spawn'> & {
+  spawn(
+    file: string,
+    argv: string[],
+    env: string[],
+    cwd: string | null,
+    stdio: number[],
+    setsid: boolean,
+    netns: string | null,
+  ): Spawned;
+};
+
+let loaded: Native | undefined;
+
+/** The addon, loaded at first use. */
+export function native(): Native {
+  loaded ??= bind(load());
+  return loaded;
+}
+
+function load(): Addon {
+  const file = artefact('skiff.node');
+  try {
+    return createRequire(import.meta.url)(file);
+  } catch (cause) {
+    throw SkiffError.from(cause, `load ${file} (build it with: make -C native)`);
+  }
+}
+
+function bind(addon: Addon): Native {
+  return {
+    ...addon,
+    flock: (path) => lock(addon, path),
+    spawn: (s) => addon.spawn(s.file, s.argv, s.env, s.cwd, s.stdio.map(stdioNumber), s.setsid, s.netns),
+  };
+}
+
+function stdioNumber(item: Spawn['stdio'][number]): number {
+  return typeof item === 'number' ? item : SPAWN_STDIO[item];
+}
+
+/** flock(2) says EWOULDBLOCK; the number is EAGAIN's, and that is the name the addon gives it. */
+function lock(addon: Addon, path: Path): number {
+  try {
+    return addon.flock(path);
+  } catch (cause) {
+    if (errnoOf(cause) === 'EAGAIN') throw Object.assign(cause as Error, { code: 'EWOULDBLOCK' });
+    throw cause;
+  }
+}
+
+/** Directory descriptor that stands for the working directory. */
+export const AT_FDCWD = -100;
+
+/** Flags of the *at functions, <linux/fcntl.h>. */
+export const AT = {
+  SYMLINK_NOFOLLOW: 0x100,
+  REMOVEDIR: 0x200,
+  SYMLINK_FOLLOW: 0x400,
+  EMPTY_PATH: 0x1000,
+} as const;
+
+/** Open flags that node:fs does not name; the same on x86-64 and arm64. */
+export const O_PATH = 0o10000000;
+
+/** How openat2(2) walks, <linux/openat2.h>. */
+export const RESOLVE = {
+  NO_XDEV: 0x01,
+  NO_MAGICLINKS: 0x02,
+  NO_SYMLINKS: 0x04,
+  BENEATH: 0x08,
+  IN_ROOT: 0x10,
+} as const;
+
+/** renameat2(2). */
+export const RENAME = { NOREPLACE: 1, EXCHANGE: 2 } as const;
+
+/** Flags of mount(2), <linux/mount.h>. */
+export const MS = {
+  RDONLY: 1,
+  NOSUID: 2,
+  NODEV: 4,
+  NOEXEC: 8,
+  REMOUNT: 32,
+  NOSYMFOLLOW: 256,
+  BIND: 4096,
+  MOVE: 8192,
+  REC: 16384,
+  UNBINDABLE: 1 << 17,
+  PRIVATE: 1 << 18,
+  SLAVE: 1 << 19,
+  SHARED: 1 << 20,
+  RELATIME: 1 << 21,
+} as const;
+
+/** Flags of umount2(2). */
+export const MNT = { FORCE: 1, DETACH: 2, EXPIRE: 4 } as const;
+export const UMOUNT_NOFOLLOW = 8;
