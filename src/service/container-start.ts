@@ -1,0 +1,97 @@
+import { nowNs } from '../base/clock.ts';
+import { SkiffError } from '../base/errors.ts';
+import { type ContainerRow, stateOf } from '../container/types.ts';
+import { startTime } from '../os/process.ts';
+import { type Shim, startShim } from '../os/shim.ts';
+import type { CallContext } from './api.ts';
+import { emitContainer } from './emit.ts';
+import type { Hall } from './hall.ts';
+import { containerOf, sandboxOf } from './lookup.ts';
+
+/** Exit code of a container that the OCI runtime could not start, as containerd has it. */
+const START_ERROR_CODE = 128;
+
+/**
+ * StartContainer: CREATED to RUNNING, through one shim and one call of the OCI
+ * runtime. Where the runtime refuses, the container is EXITED with code 128 and
+ * reason StartError, and the runtime's own sentence is the error.
+ */
+export async function startContainer(hall: Hall, call: CallContext, id: string): Promise<void> {
+  const row = containerOf(hall, id);
+  await hall.calls.change.join(`start ${row.id}`, call.signal, () => start(hall, row.id));
+}
+
+async function start(hall: Hall, id: string): Promise<void> {
+  const row = containerOf(hall, id);
+  const state = stateOf(row);
+  if (state !== 'created')
+    throw new SkiffError('failed_precondition', `start container ${id}: it is ${state}, not created`);
+  if (sandboxOf(hall, row.sandboxId).state !== 'ready')
+    throw new SkiffError('failed_precondition', `start container ${id}: its sandbox is not ready`);
+  if (hall.calls.change.has(`remove ${id}`))
+    throw new SkiffError('failed_precondition', `start container ${id}: it is being removed`);
+  await hall.operations.run('StartContainer', id, async (op) => {
+    const shim = await op
+      .step('start', () => launch(hall, row), (made) => made.kill(9, true))
+      .catch((cause) => failStart(hall, row, SkiffError.from(cause)));
+    const running = await op.step('write row running', () => markRunning(hall, row.id, shim));
+    hall.running.watch(running, shim);
+    emitContainer(hall, 'started', running);
+  });
+}
+
+function launch(hall: Hall, row: ContainerRow): Promise<Shim> {
+  const runtime = hall.runtimes.get(row.runtimeHandler);
+  if (runtime === undefined)
+    throw new SkiffError('failed_precondition', `runtime handler "${row.runtimeHandler}" is not configured any more`);
+  return startShim({
+    id: row.id,
+    runtime: runtime.path,
+    runtimeArgs: runtime.globalArgs(),
+    bundle: hall.layout.container(row.id),
+    stateDir: hall.layout.containerRun(row.id),
+    logPath: row.logPath,
+    exitFile: hall.layout.exitFile(row.id),
+    tty: row.config.tty,
+    stdin: row.config.stdin,
+    stdinOnce: row.config.stdinOnce,
+    maxLine: hall.options.maxLogLineSize,
+  });
+}
+
+/** The row of a container whose shim runs; also what recovery writes when it finds a shim that no row tells of. */
+export async function markRunning(
+  hall: Pick<Hall, 'containers'>,
+  id: string,
+  shim: Shim,
+): Promise<ContainerRow> {
+  const started = await startTime(shim.shimPid);
+  return hall.containers.update(
+    id,
+    (row) => ({
+      ...row,
+      startedAt: row.startedAt ?? nowNs(),
+      pid: shim.containerPid,
+      shim: { pid: shim.shimPid, startTime: started ?? '' },
+    }),
+    { subject: id, what: 'started', detail: { pid: shim.containerPid } },
+  );
+}
+
+async function failStart(hall: Hall, row: ContainerRow, error: SkiffError): Promise<never> {
+  const now = nowNs();
+  const failed = await hall.containers.update(
+    row.id,
+    (old) => ({
+      ...old,
+      startedAt: now,
+      finishedAt: now,
+      exitCode: START_ERROR_CODE,
+      reason: 'StartError',
+      message: error.message,
+    }),
+    { subject: row.id, what: 'start failed', detail: { message: error.message } },
+  );
+  emitContainer(hall, 'stopped', failed);
+  throw error;
+}

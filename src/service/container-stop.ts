@@ -1,0 +1,72 @@
+import { SkiffError } from '../base/errors.ts';
+import { within } from '../base/wait.ts';
+import { signalNumber } from '../container/stop-signal.ts';
+import { type ContainerRow, stateOf } from '../container/types.ts';
+import { describeProcess } from '../os/process.ts';
+import type { CallContext } from './api.ts';
+import type { Hall } from './hall.ts';
+import { findContainer } from './lookup.ts';
+import type { RunningContainer } from './running.ts';
+
+const SIGKILL = 9;
+/** How long the kernel may take to end a killed process: longer means that it hangs in the kernel. */
+const KILL_WAIT_MS = 10_000;
+
+type Stopper = Pick<Hall, 'containers' | 'running'>;
+
+/**
+ * StopContainer: the stop signal, `timeout` seconds of grace, then SIGKILL;
+ * resolves when the end has been seen. Not there or not running is fine. A
+ * second call with a shorter timeout kills at its own.
+ */
+export async function stopContainer(
+  hall: Stopper,
+  call: CallContext,
+  id: string,
+  timeout: number,
+): Promise<void> {
+  const row = findContainer(hall, id);
+  if (row === undefined) return;
+  const entry = hall.running.get(row.id);
+  if (entry === undefined || stateOf(row) === 'exited') return;
+  if (timeout > 0 && (await endsInGrace(entry, row, timeout, call.signal))) return;
+  await kill(entry, row, call.signal);
+}
+
+/** Kills a container at once and waits until its cgroup is gone too. */
+export async function endContainer(hall: Stopper, call: CallContext, id: string): Promise<void> {
+  const entry = hall.running.get(id);
+  if (entry === undefined) return;
+  await stopContainer(hall, call, id, 0);
+  await entry.gone;
+}
+
+async function endsInGrace(
+  entry: RunningContainer,
+  row: ContainerRow,
+  seconds: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!entry.stopSent) {
+    entry.stopSent = true;
+    await send(entry, signalNumber(row.stopSignal), false);
+  }
+  return within(entry.ended, seconds * 1000, signal);
+}
+
+async function kill(entry: RunningContainer, row: ContainerRow, signal: AbortSignal): Promise<void> {
+  await send(entry, SIGKILL, true);
+  if (await within(entry.ended, KILL_WAIT_MS, signal)) return;
+  const where = row.pid === null ? '' : await describeProcess(row.pid);
+  throw new SkiffError(
+    'deadline_exceeded',
+    `stop container ${row.id}: it was killed but has not ended after ${KILL_WAIT_MS / 1000} s; ${where}`,
+  );
+}
+
+/** A shim that has gone meanwhile tells through `ended`; its socket's error is not the caller's. */
+async function send(entry: RunningContainer, signal: number, all: boolean): Promise<void> {
+  await entry.shim.kill(signal, all).catch((cause) => {
+    if (SkiffError.from(cause).code !== 'unavailable') throw cause;
+  });
+}

@@ -1,0 +1,114 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { nowNs } from '../base/clock.ts';
+import { errnoOf } from '../base/errors.ts';
+import { removeTree } from '../os/tree.ts';
+import { type ContainerRow, stateOf } from '../container/types.ts';
+import { unmount } from '../os/mount.ts';
+import { connectShim } from '../os/shim.ts';
+import { unpinSandbox } from '../os/namespaces.ts';
+import { isAlive } from '../os/process.ts';
+import type { SandboxRow } from '../sandbox/types.ts';
+import { releaseContainer } from './container-remove.ts';
+import { markRunning } from './container-start.ts';
+import type { Hall } from './hall.ts';
+import { teardownSandbox } from './sandbox-teardown.ts';
+
+/**
+ * Finds everything again after the daemon or the machine went down at any
+ * instant. Rows say what was meant; whether it is there is asked of the kernel:
+ * a shim that answers, a namespace file, an exit record.
+ */
+export async function recover(hall: Hall): Promise<void> {
+  await Promise.all(hall.containers.values().map((row) => recoverContainer(hall, row)));
+  await Promise.all(hall.sandboxes.values().map((row) => recoverSandbox(hall, row)));
+  await sweepContainers(hall);
+  await sweepSandboxes(hall);
+  await hall.images.recover();
+}
+
+async function recoverContainer(hall: Hall, row: ContainerRow): Promise<void> {
+  if (stateOf(row) === 'exited') return;
+  await hall.exec.sweep(row.id);
+  const shim = await connectShim(hall.layout.containerRun(row.id)).catch(() => undefined);
+  if (shim !== undefined) {
+    // Also a container whose start was not written any more: its shim knows better than its row.
+    hall.running.watch(await markRunning(hall, row.id, shim), shim);
+    return;
+  }
+  if (stateOf(row) === 'running' || (await startedUnseen(hall, row))) await hall.running.recordLost(row);
+}
+
+/** A container that ended before its start was written has an exit record all the same. */
+async function startedUnseen(hall: Hall, row: ContainerRow): Promise<boolean> {
+  return (await namesIn(hall.layout.container(row.id))).includes('exit');
+}
+
+async function recoverSandbox(hall: Hall, row: SandboxRow): Promise<void> {
+  if (row.state === 'initialized') return undoSandbox(hall, row);
+  if (row.torndown || (row.state === 'ready' && (await isWhole(row, hall.bootId)))) return;
+  if (row.state === 'ready')
+    await hall.sandboxes.update(row.id, (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }), {
+      subject: row.id,
+      what: 'sandbox notready',
+      detail: { why: row.bootId === hall.bootId ? 'its namespaces or its init are gone' : 'the node was restarted' },
+    });
+}
+
+/** RunPodSandbox had not ended: nobody knows this sandbox, so all of it goes. */
+async function undoSandbox(hall: Hall, row: SandboxRow): Promise<void> {
+  try {
+    await teardownSandbox(hall, row);
+    await removeTree(hall.layout.sandbox(row.id));
+    await hall.sandboxes.delete(row.id, { subject: row.id, what: 'sandbox undone' });
+  } catch (cause) {
+    hall.log.error({ id: row.id, err: cause }, 'a half-made sandbox could not be undone; it stays for the kubelet to remove');
+    await hall.sandboxes.update(row.id, (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }), {
+      subject: row.id,
+      what: 'sandbox left notready',
+    });
+  }
+}
+
+async function isWhole(row: SandboxRow, bootId: string): Promise<boolean> {
+  if (row.bootId !== bootId) return false;
+  if (row.init !== null && !(await isAlive(row.init))) return false;
+  const { net, ipc, uts } = row.namespaces;
+  const pinned = await Promise.all([net, ipc, uts].map((path) => path === null || isNamespace(path)));
+  return pinned.every(Boolean);
+}
+
+/** A pinned namespace is a mount of nsfs: it has another device than the directory that it is in. */
+async function isNamespace(path: string): Promise<boolean> {
+  const { stat } = await import('node:fs/promises');
+  const [file, directory] = await Promise.all([stat(path), stat(join(path, '..'))]).catch(() => []);
+  return file !== undefined && directory !== undefined && file.dev !== directory.dev;
+}
+
+/** Directories of containers without a row: CreateContainer had not ended, or RemoveContainer nearly had. */
+async function sweepContainers(hall: Hall): Promise<void> {
+  const found = [...(await namesIn(hall.layout.containers)), ...(await namesIn(hall.layout.containerRuns))];
+  for (const id of new Set(found)) if (hall.containers.get(id) === undefined) await releaseContainer(hall, id);
+}
+
+/** The same for sandboxes, whose namespaces may have been pinned before the row was written. */
+async function sweepSandboxes(hall: Hall): Promise<void> {
+  const { layout } = hall;
+  for (const id of new Set([...(await namesIn(layout.sandboxes)), ...(await namesIn(layout.sandboxRuns))])) {
+    if (hall.sandboxes.get(id) !== undefined) continue;
+    const run = layout.sandboxRun(id);
+    await unpinSandbox({ net: layout.netns(id), ipc: join(run, 'ipc'), uts: join(run, 'uts') });
+    await unmount(layout.shm(id));
+    await removeTree(run);
+    await removeTree(layout.sandbox(id));
+  }
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return [];
+    throw cause;
+  }
+}

@@ -1,0 +1,44 @@
+import { nowNs } from '../base/clock.ts';
+import type { SandboxRow } from '../sandbox/types.ts';
+import type { CallContext } from './api.ts';
+import { endContainer } from './container-stop.ts';
+import { emitSandbox } from './emit.ts';
+import type { Hall } from './hall.ts';
+import { containersOf, findSandbox } from './lookup.ts';
+import { teardownSandbox } from './sandbox-teardown.ts';
+
+/**
+ * StopPodSandbox: ends the containers at once, gives back network and
+ * namespaces; NOTREADY when it resolves. Not there or stopped already is fine.
+ * Where CNI fails the error goes to the caller, who tries again.
+ */
+export async function stopPodSandbox(hall: Hall, call: CallContext, id: string): Promise<void> {
+  const row = findSandbox(hall, id);
+  if (row === undefined || row.torndown) return;
+  await hall.calls.change.join(`stop ${row.id}`, call.signal, (signal) => stop(hall, { signal }, row.id));
+}
+
+async function stop(hall: Hall, call: CallContext, id: string): Promise<void> {
+  await hall.operations.run('StopPodSandbox', id, async (op) => {
+    // NOTREADY first: no container may be made in a sandbox that is going.
+    const row = await op.step('write row notready', () =>
+      hall.sandboxes.update(id, notReady, { subject: id, what: 'sandbox notready' }),
+    );
+    await op.step('end containers', () =>
+      Promise.all(containersOf(hall, id).map((container) => endContainer(hall, call, container.id))),
+    );
+    await op.step('tear down', () => teardownSandbox(hall, row));
+    const stopped = await op.step('write row stopped', () =>
+      hall.sandboxes.update(id, (now) => ({ ...now, torndown: true, init: null }), {
+        subject: id,
+        what: 'sandbox stopped',
+        detail: { ms: op.timings() },
+      }),
+    );
+    emitSandbox(hall, 'stopped', stopped);
+  });
+}
+
+function notReady(row: SandboxRow): SandboxRow {
+  return row.state === 'notready' ? row : { ...row, state: 'notready', stoppedAt: nowNs() };
+}
