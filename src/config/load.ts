@@ -70,7 +70,9 @@ export function parseConfig(layers: Layer[]): Config {
   const merged = parsed.reduce((all, { table }) => merge(all, table), defaultTable());
   const config = configOf(v.parse(schema, merged) as Table);
   const conflicts = checksOf(config).map((problem) => {
-    const last = parsed.findLast(({ table }) => isSet(table, problem.path));
+    const last = parsed.findLast(
+      ({ table }) => isSet(table, problem.path) || isSet(table, problem.path.slice(0, -1)),
+    );
     return describe(problem, last?.name ?? 'default', last?.text ?? '');
   });
   if (conflicts.length > 0) throw invalid(conflicts);
@@ -132,6 +134,7 @@ function parseToml({ name, text }: { name: string; text: string }): Table {
 }
 
 function isSet(table: Table, path: readonly string[]): boolean {
+  if (path.length === 0) return false;
   let value: unknown = table;
   for (const part of path) {
     if (!isTable(value) || !Object.hasOwn(value, part)) return false;

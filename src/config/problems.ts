@@ -17,7 +17,7 @@ export function problemsOf(table: Table): Problem[] {
 
 /** `/etc/skiff/config.toml:12: image.platform: expected a text, found 3` */
 export function describe(problem: Problem, file: string, source: string): string {
-  const line = lineOf(source, problem.path);
+  const line = lineOf(source, problem.path) ?? lineOf(source, problem.path.slice(0, -1));
   const where = line === undefined ? file : `${file}:${line}`;
   return `${where}: ${problem.path.length === 0 ? '' : `${dotted(problem.path)}: `}${problem.text}`;
 }
@@ -39,7 +39,7 @@ export function lineOf(source: string, path: readonly string[]): number | undefi
     const name = /^\s*((?:"[^"]*"|'[^']*'|[\w-]+|\s*\.\s*)+?)\s*=/.exec(line)?.[1];
     if (name === undefined) continue;
     const full = [...header, ...keyParts(name)];
-    if (samePath(full.slice(0, path.length), path)) return index + 1;
+    if (path.length > header.length && samePath(full.slice(0, path.length), path)) return index + 1;
   }
   return headerLine;
 }

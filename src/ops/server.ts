@@ -1,0 +1,110 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { SkiffError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
+import { listenPrivate } from '../base/unix-socket.ts';
+import type { OpsApi } from './api.ts';
+import { type Call, sendError, sendJson } from './http.ts';
+import { pullImage } from './image-pull.ts';
+import { readJournal } from './journal.ts';
+
+type Handler = (call: Call, api: OpsApi) => Promise<void> | void;
+
+/** Path -> method -> handler. */
+const ROUTES: Record<string, Record<string, Handler>> = {
+  '/healthz': { GET: health },
+  '/version': { GET: ({ response }, api) => sendJson(response, 200, api.runtime.version()) },
+  '/status': {
+    GET: async ({ response }, api) => sendJson(response, 200, await api.runtime.status(true)),
+  },
+  '/config': { GET: ({ response }, api) => sendJson(response, 200, api.config()) },
+  '/config/reload': {
+    POST: async ({ response }, api) => sendJson(response, 200, await api.reloadConfig()),
+  },
+  '/operations': { GET: ({ response }, api) => sendJson(response, 200, api.operations()) },
+  '/journal': { GET: readJournal },
+  '/images/pull': { POST: pullImage },
+};
+
+/**
+ * HTTP and JSON on a unix socket, for everything that CRI has no call for. Only
+ * root reaches the socket (mode 0600). Errors are `{ error, code }`.
+ */
+export class OpsServer {
+  readonly #path: string;
+  readonly #api: OpsApi;
+  readonly #log: Log;
+  readonly #server: Server;
+  readonly #closing = new AbortController();
+
+  constructor(options: { path: string }, deps: { api: OpsApi; log: Log }) {
+    this.#path = options.path;
+    this.#api = deps.api;
+    this.#log = deps.log;
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server.maxConnections = 256;
+  }
+
+  /** Fails with `failed_precondition` where another daemon serves the socket. */
+  async listen(): Promise<void> {
+    await listenPrivate(this.#server, this.#path);
+  }
+
+  /** Ends every stream and closes the socket. */
+  async close(): Promise<void> {
+    this.#closing.abort(new SkiffError('unavailable', 'the daemon is shutting down'));
+    if (!this.#server.listening) return;
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const gone = new AbortController();
+    response.once('close', () => gone.abort(new SkiffError('canceled', 'the client went away')));
+    response.on('error', (err) => this.#log.debug({ err }, 'ops reply broke'));
+    try {
+      const url = URL.parse(request.url ?? '/', 'http://ops');
+      if (url === null) throw new SkiffError('invalid_argument', `read request: ${request.url} is no path`);
+      const signal = AbortSignal.any([gone.signal, this.#closing.signal]);
+      await handlerOf(
+        request,
+        response,
+        url,
+      )({ request, response, query: url.searchParams, signal }, this.#api);
+    } catch (cause) {
+      const error = SkiffError.from(cause);
+      this.#log.debug({ err: error, method: request.method, url: request.url }, 'ops call failed');
+      if (response.headersSent) {
+        response.destroy();
+        return;
+      }
+      // What is left of an unwanted body must not be read as the next request.
+      if (!request.complete) response.once('finish', () => request.destroy());
+      sendError(response, error);
+    }
+  }
+}
+
+function handlerOf(request: IncomingMessage, response: ServerResponse, url: URL): Handler {
+  const methods = ROUTES[url.pathname];
+  if (methods === undefined) {
+    const known = Object.keys(ROUTES).join(', ');
+    return () =>
+      sendJson(response, 404, { error: `there is no ${url.pathname}; known: ${known}`, code: 'not_found' });
+  }
+  const handler = methods[request.method ?? ''];
+  if (handler !== undefined) return handler;
+  const allowed = Object.keys(methods).join(', ');
+  return () => {
+    response.setHeader('allow', allowed);
+    const error = `${url.pathname} takes ${allowed}, not ${request.method}`;
+    sendJson(response, 405, { error, code: 'unimplemented' });
+  };
+}
+
+/** 200 where pods can run, 503 with the conditions where they cannot. */
+async function health({ response }: Call, api: OpsApi): Promise<void> {
+  const { conditions } = await api.runtime.status(false);
+  const ready = conditions.every((condition) => condition.type !== 'RuntimeReady' || condition.status);
+  sendJson(response, ready ? 200 : 503, { status: ready ? 'ok' : 'not ready', conditions });
+}
