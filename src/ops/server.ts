@@ -9,6 +9,8 @@ import { readJournal } from './journal.ts';
 
 type Handler = (call: Call, api: OpsApi) => Promise<void> | void;
 
+const UNWANTED_BODY_MS = 1000;
+
 /** Path -> method -> handler. */
 const ROUTES: Record<string, Record<string, Handler>> = {
   '/healthz': { GET: health },
@@ -78,8 +80,7 @@ export class OpsServer {
         response.destroy();
         return;
       }
-      // What is left of an unwanted body must not be read as the next request.
-      if (!request.complete) response.once('finish', () => request.destroy());
+      if (!request.complete) discardRest(request);
       sendError(response, error);
     }
   }
@@ -100,6 +101,13 @@ function handlerOf(request: IncomingMessage, response: ServerResponse, url: URL)
     const error = `${url.pathname} takes ${allowed}, not ${request.method}`;
     sendJson(response, 405, { error, code: 'unimplemented' });
   };
+}
+
+/** A client that still writes would not see the answer if the socket were closed at once. */
+function discardRest(request: IncomingMessage): void {
+  request.resume();
+  const timer = setTimeout(() => request.destroy(), UNWANTED_BODY_MS);
+  request.once('close', () => clearTimeout(timer));
 }
 
 /** 200 where pods can run, 503 with the conditions where they cannot. */
