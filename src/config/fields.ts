@@ -1,5 +1,6 @@
 import { isAbsolute } from 'node:path';
 import * as v from 'valibot';
+import { parseDuration } from '../base/duration.ts';
 
 /**
  * Building blocks of the schema. The message of every check says what is
@@ -15,23 +16,7 @@ export interface KeyFacts {
   example?: string;
 }
 
-const MILLISECONDS = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 } as const;
-const DURATION = /^(\d+)(ms|s|m|h)$/;
-const LONGEST_DURATION = 24 * MILLISECONDS.h;
-
-/** Milliseconds of "250ms", "10s", "5m", "1h"; undefined for anything else. */
-export function parseDuration(text: string): number | undefined {
-  const [, amount, unit] = DURATION.exec(text) ?? [];
-  return amount === undefined ? undefined : Number(amount) * MILLISECONDS[unit as keyof typeof MILLISECONDS];
-}
-
-/** The shortest text that `parseDuration` reads as `milliseconds`. */
-export function formatDuration(milliseconds: number): string {
-  if (milliseconds === 0) return '0s';
-  const unit =
-    (['h', 'm', 's', 'ms'] as const).find((name) => milliseconds % MILLISECONDS[name] === 0) ?? 'ms';
-  return `${milliseconds / MILLISECONDS[unit]}${unit}`;
-}
+const LONGEST_DURATION = 24 * 3_600_000;
 
 export function flag() {
   return v.boolean('true or false');
@@ -39,6 +24,10 @@ export function flag() {
 
 export function text(expected = 'a text') {
   return v.string(expected);
+}
+
+export function matching(pattern: RegExp, expected: string) {
+  return v.pipe(v.string(expected), v.regex(pattern, expected));
 }
 
 export function oneOf<const T extends readonly string[]>(values: T) {

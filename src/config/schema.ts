@@ -1,6 +1,18 @@
 import * as v from 'valibot';
 import { LOG_LEVELS } from '../base/log.ts';
-import { absolutePath, duration, flag, key, list, named, oneOf, section, text, whole } from './fields.ts';
+import {
+  absolutePath,
+  duration,
+  flag,
+  key,
+  list,
+  matching,
+  named,
+  oneOf,
+  section,
+  text,
+  whole,
+} from './fields.ts';
 
 /**
  * The one description of skiff's configuration: keys, types, defaults, what
@@ -22,9 +34,6 @@ const registry = v.object(
   {
     plain_http: key(flag(), false, { description: 'Speak HTTP without TLS to this registry.' }),
     skip_verify: key(flag(), false, { description: 'Accept any TLS certificate.' }),
-    ca_file: key(text('the path of a PEM file'), '', {
-      description: 'PEM file with the certificate authorities to trust beside those of the system.',
-    }),
   },
   'a table',
 );
@@ -71,6 +80,10 @@ export const schema = v.object(
         bin_dirs: key(list(absolutePath(), 'a list of absolute paths'), ['/opt/cni/bin', '/usr/lib/cni'], {
           description: 'Directories in which plugins are looked for, in order.',
         }),
+        conf_template: key(text('a path'), '', {
+          description:
+            'File with a configuration, {{.PodCIDR}} in it, that is written to conf_dir when the kubelet tells the range of pod addresses; "" = none.',
+        }),
         max_conf_num: key(whole(0, 1000), 1, {
           description: 'How many configurations of conf_dir are used, in name order; 0 = all.',
         }),
@@ -104,15 +117,15 @@ export const schema = v.object(
     ),
     sandbox: section(
       {
-        enable_unprivileged_ports: key(flag(), true, {
-          description:
-            'Pods with a network of their own may bind ports below 1024 without CAP_NET_BIND_SERVICE.',
-          reloadable: true,
-        }),
-        enable_unprivileged_icmp: key(flag(), true, {
-          description: 'Pods with a network of their own may ping without CAP_NET_RAW.',
-          reloadable: true,
-        }),
+        default_sysctls: key(
+          list(matching(/^[\w./-]+=.+$/, 'a text such as "net.core.somaxconn=1024"'), 'a list of texts'),
+          ['net.ipv4.ip_unprivileged_port_start=0', 'net.ipv4.ping_group_range=0 2147483647'],
+          {
+            description:
+              'Sysctls of pods with a network of their own, unless the pod says otherwise. Those of the default let every process bind ports below 1024 and ping.',
+            reloadable: true,
+          },
+        ),
       },
       'Pod sandboxes.',
     ),
@@ -127,10 +140,17 @@ export const schema = v.object(
             'Host paths that a mount must not create: a container that mounts one that is absent fails.',
           reloadable: true,
         }),
-        unset_seccomp_profile: key(oneOf(['unconfined', 'runtime/default']), 'unconfined', {
-          description: 'Seccomp profile of containers whose pod sets none.',
-          reloadable: true,
-        }),
+        unset_seccomp_profile: key(
+          matching(
+            /^(|unconfined|runtime\/default|localhost\/.+)$/,
+            'one of "", "unconfined", "runtime/default", "localhost/<path>"',
+          ),
+          '',
+          {
+            description: 'Seccomp profile of containers whose pod sets none; "" is "unconfined".',
+            reloadable: true,
+          },
+        ),
         drain_exec_sync_io_timeout: key(duration(), '1s', {
           description: 'How long ExecSync waits for output of children that outlive the command.',
           reloadable: true,

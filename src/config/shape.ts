@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { formatDuration } from './fields.ts';
+import { formatDuration } from '../base/duration.ts';
 import { type Config, schema } from './schema.ts';
 
 /**

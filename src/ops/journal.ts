@@ -1,6 +1,6 @@
+import { parseDuration } from '../base/duration.ts';
 import { SkiffError } from '../base/errors.ts';
 import type { JournalRow } from '../base/state-protocol.ts';
-import { parseDuration } from '../config/fields.ts';
 import type { OpsApi } from './api.ts';
 import { type Call, sendLines } from './http.ts';
 import { Mailbox } from './mailbox.ts';

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { parse } from 'smol-toml';
-import { formatDuration, parseDuration } from '../../../src/config/fields.ts';
 import { parseConfig } from '../../../src/config/load.ts';
 import { referenceTable, tomlText } from '../../../src/config/render.ts';
 import { defaultTable, ROOT, type Shape, tableOf } from '../../../src/config/shape.ts';
@@ -40,20 +39,4 @@ it('the examples in the comments are valid', () => {
   const example = lines.slice(start, start + 2).map((line) => line.slice(2));
   const config = parseConfig([{ name: 'example', text: example.join('\n') }]);
   assert.equal(Object.values(config.image.registries)[0]?.plainHttp, true);
-});
-
-it('times are read and written', () => {
-  const table: [string, number][] = [
-    ['0s', 0],
-    ['250ms', 250],
-    ['90s', 90_000],
-    ['5m', 300_000],
-    ['2h', 7_200_000],
-  ];
-  for (const [text, milliseconds] of table) {
-    assert.equal(parseDuration(text), milliseconds);
-    assert.equal(formatDuration(milliseconds), text);
-  }
-  for (const text of ['', '5', '-5s', '5 s', '5d', '1.5s'])
-    assert.equal(parseDuration(text), undefined, text);
 });
