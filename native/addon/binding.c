@@ -5,6 +5,7 @@
 #define _GNU_SOURCE
 #include "call.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/sysmacros.h>
 
@@ -132,9 +133,54 @@ static int run_umount(struct call *call)
 	return sys_umount(TEXT(0), NUMBER(1));
 }
 
+static int run_overlay_mount(struct call *call)
+{
+	const struct overlay overlay = {
+		.lowers = call->in[0].list,
+		.upper = TEXT(1),
+		.work = TEXT(2),
+		.target = TEXT(3),
+		.options = call->in[4].list,
+		.legacy = NUMBER(5),
+	};
+	return sys_overlay_mount(&overlay, &call->subject);
+}
+
 static int run_syncfs(struct call *call)
 {
 	return sys_syncfs(TEXT(0));
+}
+
+static int run_kill_tree(struct call *call)
+{
+	return sys_kill_tree(NUMBER(0));
+}
+
+static int run_pin_namespaces(struct call *call)
+{
+	const struct pin pin = {
+		.net = TEXT(0),
+		.ipc = TEXT(1),
+		.uts = TEXT(2),
+		.hostname = TEXT(3),
+		.sysctls = call->in[4].list,
+	};
+	return sys_pin_namespaces(&pin, &call->subject);
+}
+
+static int run_netns_interfaces(struct call *call)
+{
+	return sys_netns_interfaces(TEXT(0), (struct netns_interface **)&call->data);
+}
+
+static int run_remove_tree(struct call *call)
+{
+	return sys_remove_tree(TEXT(0));
+}
+
+static int run_disk_usage(struct call *call)
+{
+	return sys_disk_usage(TEXT(0), &call->out.usage);
 }
 
 static napi_value result_number(napi_env env, const struct call *call)
@@ -190,6 +236,43 @@ static napi_value result_spawned(napi_env env, const struct call *call)
 	return object;
 }
 
+static void set_counter(napi_env env, napi_value object, const char *name, uint64_t count)
+{
+	char digits[24];
+	napi_value text;
+	/* As text: a double holds 53 bits of it. */
+	snprintf(digits, sizeof digits, "%llu", (unsigned long long)count);
+	napi_create_string_utf8(env, digits, NAPI_AUTO_LENGTH, &text);
+	napi_set_named_property(env, object, name, text);
+}
+
+static napi_value result_interfaces(napi_env env, const struct call *call)
+{
+	const struct netns_interface *interfaces = call->data;
+	napi_value array, object, value;
+	napi_create_array(env, &array);
+	for (int i = 0; i < call->status; i++) {
+		napi_create_object(env, &object);
+		napi_create_string_utf8(env, interfaces[i].name, NAPI_AUTO_LENGTH, &value);
+		napi_set_named_property(env, object, "name", value);
+		set_counter(env, object, "rxBytes", interfaces[i].rx_bytes);
+		set_counter(env, object, "rxErrors", interfaces[i].rx_errors);
+		set_counter(env, object, "txBytes", interfaces[i].tx_bytes);
+		set_counter(env, object, "txErrors", interfaces[i].tx_errors);
+		napi_get_boolean(env, interfaces[i].up, &value);
+		napi_set_named_property(env, object, "up", value);
+		napi_set_element(env, array, i, object);
+	}
+	return array;
+}
+
+static napi_value result_usage(napi_env env, const struct call *call)
+{
+	static const char *const names[] = { "bytes", "inodes" };
+	const double numbers[] = { call->out.usage.bytes, call->out.usage.inodes };
+	return value_object(env, 2, names, numbers);
+}
+
 /* name, signature (call.h), argument that an error names, off the loop, function, result */
 static const struct binding BINDINGS[] = {
 	{ "openat2", "isiii", 1, false, run_openat2, result_number },
@@ -214,7 +297,13 @@ static const struct binding BINDINGS[] = {
 	{ "spawn", "slls?nbs?", 0, false, run_spawn, result_spawned },
 	{ "mount", "s?ss?is?", 1, true, run_mount, NULL },
 	{ "umount", "si", 0, true, run_umount, NULL },
+	{ "overlayMount", "ls?s?slb", 3, true, run_overlay_mount, NULL },
 	{ "syncfs", "s", 0, true, run_syncfs, NULL },
+	{ "killTree", "i", -1, true, run_kill_tree, result_number },
+	{ "pinNamespaces", "s?s?s?sl", -1, true, run_pin_namespaces, NULL },
+	{ "netnsInterfaces", "s", 0, true, run_netns_interfaces, result_interfaces },
+	{ "removeTree", "s", 0, true, run_remove_tree, NULL },
+	{ "diskUsage", "s", 0, true, run_disk_usage, result_usage },
 };
 
 NAPI_MODULE_INIT(/* napi_env env, napi_value exports */)

@@ -107,7 +107,7 @@ struct overlay {
 	const char *upper;   /* NULL: read-only */
 	const char *work;
 	const char *target;
-	char *const *options; /* "metacopy=off", "ro"; NULL ends it */
+	char *const *options; /* overlay's own, "metacopy=off"; NULL ends it */
 	bool legacy;          /* mount(2) also where the kernel has lowerdir+ */
 };
 int sys_overlay_mount(const struct overlay *overlay, const char **subject);

@@ -49,6 +49,42 @@ export interface ExitStatus {
 }
 
 /**
+ * `lowers`: absolute, the top one first. `upper` and `work` null = read-only. `options` are overlayfs's own, such as
+ * `metacopy=off`. `legacy` true = mount(2) also where the kernel takes layers one by one (`lowerdir+`, Linux 6.8).
+ */
+export interface OverlayMount {
+  lowers: string[];
+  upper: string | null;
+  work: string | null;
+  target: string;
+  options: string[];
+  legacy?: boolean;
+}
+
+/**
+ * Paths of the files to pin on, made here and absent before; null = that namespace is not made. `hostname` '' leaves
+ * the host's. A sysctl must belong to a namespace that is made (EPERM), so that none reaches the host. The loopback
+ * of a new network namespace is up. On failure nothing is left.
+ */
+export interface PinNamespaces {
+  net: string | null;
+  ipc: string | null;
+  uts: string | null;
+  hostname: string;
+  sysctls: [key: string, value: string][];
+}
+
+/** Counters of 64 bits, as decimal text. */
+export interface NetnsInterface {
+  name: string;
+  rxBytes: string;
+  rxErrors: string;
+  txBytes: string;
+  txErrors: string;
+  up: boolean;
+}
+
+/**
  * The functions of skiff.node, in the order of native/addon/binding.c. Those
  * that return a promise work off the event loop; the others are for short calls
  * and for workers. Every failure is an Error with `code` (the errno's name,
@@ -96,10 +132,7 @@ export interface Native {
    * Throws what execve, chdir or setns said, and leaves nothing then.
    */
   spawn(spawn: Spawn): Spawned;
-  /**
-   * mount(2). `null` where the kernel takes NULL.
-   * @throws nothing synchronously; rejects as described above
-   */
+  /** mount(2); null where the kernel takes NULL. */
   mount(
     source: Path | null,
     target: Path,
@@ -108,8 +141,27 @@ export interface Native {
     data: string | null,
   ): Promise<void>;
   umount(target: Path, flags: number): Promise<void>;
+  /** Mounts overlayfs, 127 lowers and more on every kernel. See `OverlayMount`. */
+  overlayMount(mount: OverlayMount): Promise<void>;
   /** Writes all that is dirty in the file system of `path`. */
   syncfs(path: Path): Promise<void>;
+  /**
+   * SIGKILL for `pid`, its descendants and every session that one of them leads (also when `pid` itself is gone),
+   * until none is left: how many were killed. They are stopped first, so that none starts another meanwhile.
+   * ETIMEDOUT where one does not die within 5 s.
+   */
+  killTree(pid: number): Promise<number>;
+  /** Makes namespaces and keeps them by bind mounts. See `PinNamespaces`. */
+  pinNamespaces(pin: PinNamespaces): Promise<void>;
+  /** Interfaces of the network namespace pinned at `path`. */
+  netnsInterfaces(path: Path): Promise<NetnsInterface[]>;
+  /**
+   * Removes `path` and all below it; nothing there is fine. Never follows a symbolic link or enters a mount point:
+   * EBUSY where one is left, after all else has gone.
+   */
+  removeTree(path: Path): Promise<void>;
+  /** Space and inodes of the tree at `path`, each inode once, without what is mounted below it. */
+  diskUsage(path: Path): Promise<{ bytes: number; inodes: number }>;
   /**
    * The end of the process behind `pidfd`, reaped if it is a child. Any number may wait: the event loop polls the
    * descriptors. Close `pidfd` only after this settled.
@@ -119,8 +171,8 @@ export interface Native {
 
 const SPAWN_STDIO = { null: -1, pipe: -2 } as const;
 
-/** As `Native`, but `spawn` takes the fields of its request one by one. */
-type Addon = Omit<Native, 'spawn'> & {
+/** As `Native`, but the fields of a request come one by one. */
+type Addon = Omit<Native, 'spawn' | 'overlayMount' | 'pinNamespaces'> & {
   spawn(
     file: string,
     argv: string[],
@@ -130,6 +182,21 @@ type Addon = Omit<Native, 'spawn'> & {
     setsid: boolean,
     netns: string | null,
   ): Spawned;
+  overlayMount(
+    lowers: string[],
+    upper: string | null,
+    work: string | null,
+    target: string,
+    options: string[],
+    legacy: boolean,
+  ): Promise<void>;
+  pinNamespaces(
+    net: string | null,
+    ipc: string | null,
+    uts: string | null,
+    hostname: string,
+    sysctls: string[],
+  ): Promise<void>;
 };
 
 let loaded: Native | undefined;
@@ -154,6 +221,9 @@ function bind(addon: Addon): Native {
     ...addon,
     flock: (path) => lock(addon, path),
     spawn: (s) => addon.spawn(s.file, s.argv, s.env, s.cwd, s.stdio.map(stdioNumber), s.setsid, s.netns),
+    overlayMount: (m) =>
+      addon.overlayMount(m.lowers, m.upper, m.work, m.target, m.options, m.legacy ?? false),
+    pinNamespaces: (p) => addon.pinNamespaces(p.net, p.ipc, p.uts, p.hostname, p.sysctls.flat()),
   };
 }
 

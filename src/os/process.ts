@@ -1,0 +1,158 @@
+import { Socket } from 'node:net';
+import { readFileIfThere } from '../base/files.ts';
+import { type ExitStatus, native } from './native.ts';
+
+export interface RunOptions {
+  /** All of the environment; default that of this process. */
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Default: /dev/null. */
+  stdin?: string | Buffer;
+  /** Ends the program and all that it started; `run` then rejects with the signal's reason. */
+  signal?: AbortSignal;
+  /** Ends the program and all that it started; the result has `timedOut`. 0 or absent = none. */
+  timeoutMs?: number;
+  /** Bytes kept of each stream, default 16 MiB; the rest is read and dropped. */
+  maxOutput?: number;
+  /** File of the network namespace to run in. */
+  netns?: string;
+}
+
+export interface RunResult {
+  /** Null where a signal ended it. */
+  code: number | null;
+  signal: number | null;
+  stdout: Buffer;
+  stderr: Buffer;
+  timedOut: boolean;
+  pid: number;
+}
+
+const MAX_OUTPUT = 16 * 1024 * 1024;
+const CHUNK = 64 * 1024;
+
+/** How long output is still read once the program has ended: what it left behind may hold the pipe for ever. */
+const DRAIN_MS = 1000;
+
+/**
+ * Runs a program to its end. Any exit code is a result; rejects only where the
+ * program cannot be started (the Error of native.spawn, `code` ENOENT and the
+ * like) or `signal` is aborted. A background process that holds the pipes does
+ * not hang it: output is read until 1 s after the program's end.
+ */
+export async function run(file: string, args: string[], options: RunOptions = {}): Promise<RunResult> {
+  options.signal?.throwIfAborted();
+  const child = native().spawn({
+    file,
+    argv: [file, ...args],
+    env: Object.entries(options.env ?? process.env).map(([key, value]) => `${key}=${value}`),
+    cwd: options.cwd ?? null,
+    stdio: [options.stdin === undefined ? 'null' : 'pipe', 'pipe', 'pipe'],
+    setsid: false,
+    netns: options.netns ?? null,
+  });
+  const [stdin, stdout, stderr] = child.fds;
+  const maxOutput = options.maxOutput ?? MAX_OUTPUT;
+  const outputs = [collect(stdout as number, maxOutput), collect(stderr as number, maxOutput)] as const;
+  const input = typeof stdin === 'number' ? feed(stdin, options.stdin ?? '') : undefined;
+  const exit = native()
+    .waitPid(child.pidfd)
+    .finally(() => native().close(child.pidfd));
+  const timedOut = await endOf(exit, child.pid, options);
+  input?.destroy();
+  const [out, err] = await Promise.all(outputs.map((output) => output.drain(DRAIN_MS)));
+  options.signal?.throwIfAborted();
+  return { ...(await exit), stdout: out as Buffer, stderr: err as Buffer, timedOut, pid: child.pid };
+}
+
+/** Waits for the end, which a passed deadline or an aborted signal brings about; true where it was the deadline. */
+async function endOf(exit: Promise<ExitStatus>, pid: number, options: RunOptions): Promise<boolean> {
+  let timedOut = false;
+  let killed: Promise<unknown> = Promise.resolve();
+  const kill = () => {
+    killed = native()
+      .killTree(pid)
+      .catch(() => undefined);
+  };
+  const timer = options.timeoutMs
+    ? setTimeout(() => {
+        timedOut = true;
+        kill();
+      }, options.timeoutMs)
+    : undefined;
+  options.signal?.addEventListener('abort', kill, { once: true });
+  try {
+    await exit;
+  } finally {
+    clearTimeout(timer);
+    options.signal?.removeEventListener('abort', kill);
+  }
+  await killed;
+  return timedOut;
+}
+
+function feed(fd: number, data: string | Buffer): Socket {
+  const socket = new Socket({ fd, readable: false, writable: true });
+  // A program need not read what it is given: EPIPE is its own affair.
+  socket.on('error', () => socket.destroy());
+  socket.end(data);
+  return socket;
+}
+
+/** Reads the pipe `fd` to its end, keeping at most `max` bytes. One buffer takes every read, so dropped output costs nothing. */
+function collect(fd: number, max: number): { drain(ms: number): Promise<Buffer> } {
+  const chunks: Buffer[] = [];
+  let kept = 0;
+  const keep = (length: number, buffer: Uint8Array) => {
+    const take = Math.min(length, max - kept);
+    if (take > 0) chunks.push(Buffer.from(buffer.subarray(0, take)));
+    kept += take;
+    return true;
+  };
+  const socket = new Socket({
+    fd,
+    readable: true,
+    writable: false,
+    onread: { buffer: Buffer.allocUnsafeSlow(CHUNK), callback: keep },
+  });
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  socket.on('error', () => socket.destroy());
+  socket.resume();
+  return {
+    async drain(ms) {
+      const timer = setTimeout(() => socket.destroy(), ms);
+      await closed;
+      clearTimeout(timer);
+      return Buffer.concat(chunks);
+    },
+  };
+}
+
+/** Field 22 of /proc/PID/stat, clock ticks since boot: with the pid it names a process for good. Undefined: no such process. */
+export async function startTime(pid: number): Promise<string | undefined> {
+  return (await processStat(pid))?.startTime;
+}
+
+/** True while that very process runs; a zombie does not. */
+export async function isAlive(process: { pid: number; startTime: string }): Promise<boolean> {
+  const stat = await processStat(process.pid);
+  return stat !== undefined && stat.startTime === process.startTime && !['Z', 'X'].includes(stat.state);
+}
+
+/** From proc_pid_stat(5). The command's name, in parentheses, may hold anything: fields are counted after the last one. */
+async function processStat(pid: number): Promise<{ state: string; startTime: string } | undefined> {
+  const text = await readStat(pid);
+  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state, startTime] = [fields?.[0], fields?.[19]];
+  return state !== undefined && startTime !== undefined ? { state, startTime } : undefined;
+}
+
+async function readStat(pid: number): Promise<string | undefined> {
+  try {
+    return await readFileIfThere(`/proc/${pid}/stat`);
+  } catch (cause) {
+    // The process ended between open and read.
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ESRCH') return undefined;
+    throw cause;
+  }
+}
