@@ -1,0 +1,82 @@
+import { SkiffError } from '../base/errors.ts';
+import type { ContainerRow } from '../container/types.ts';
+import type { RuntimeApi } from '../service/api.ts';
+import type { Calls } from './call.ts';
+import { EncodedList } from './encoded-list.ts';
+import type { ListContainersRequest__Output } from './gen/runtime/v1/ListContainersRequest.ts';
+import type { RuntimeServiceHandlers } from './gen/runtime/v1/RuntimeService.ts';
+import { message } from './proto.ts';
+import { containerConfig } from './translate/container-config.ts';
+import { containerMessage, containerStatus } from './translate/container-status.ts';
+import { integer, required, verboseInfo } from './translate/fields.ts';
+import { containerFilter } from './translate/filters.ts';
+import { linuxResources } from './translate/resources.ts';
+import { sandboxConfig } from './translate/sandbox-config.ts';
+import { containerStats } from './translate/stats.ts';
+
+/** The RPCs about containers. */
+export function containerHandlers(api: RuntimeApi, calls: Calls) {
+  const list = new EncodedList<ContainerRow>((row) => message('Container').serialize(containerMessage(row)));
+  return {
+    CreateContainer: calls.unary('CreateContainer', async (context, request) => ({
+      container_id: await api.createContainer(
+        context,
+        required(request.pod_sandbox_id, 'pod_sandbox_id'),
+        containerConfig(request.config),
+        request.sandbox_config && sandboxConfig(request.sandbox_config, 'sandbox_config'),
+      ),
+    })),
+    StartContainer: calls.unary('StartContainer', async (context, request) => {
+      await api.startContainer(context, containerId(request));
+      return {};
+    }),
+    StopContainer: calls.unary('StopContainer', async (context, request) => {
+      await api.stopContainer(context, containerId(request), seconds(request.timeout));
+      return {};
+    }),
+    RemoveContainer: calls.unary('RemoveContainer', async (context, request) => {
+      await api.removeContainer(context, containerId(request));
+      return {};
+    }),
+    ContainerStatus: calls.unary('ContainerStatus', async (_, request) => {
+      const status = await api.containerStatus(containerId(request), request.verbose);
+      return { status: containerStatus(status), info: verboseInfo(status.info) };
+    }),
+    /** Answers bytes: see `listsAsBytes` in server.ts. */
+    ListContainers: calls.unary('ListContainers', (_, request: ListContainersRequest__Output) =>
+      list.join(api.listContainers(containerFilter(request.filter))),
+    ),
+    UpdateContainerResources: calls.unary('UpdateContainerResources', async (context, request) => {
+      const id = containerId(request);
+      await api.updateContainerResources(context, id, linuxResources(request.linux), request.annotations);
+      return {};
+    }),
+    ReopenContainerLog: calls.unary('ReopenContainerLog', async (_, request) => {
+      await api.reopenContainerLog(containerId(request));
+      return {};
+    }),
+    ExecSync: calls.unary('ExecSync', async (context, request) => {
+      const id = containerId(request);
+      if (request.cmd.length === 0)
+        throw new SkiffError('invalid_argument', 'check request: cmd is empty; give the command to run');
+      const result = await api.execSync(context, id, request.cmd, seconds(request.timeout));
+      return { stdout: result.stdout, stderr: result.stderr, exit_code: result.exitCode };
+    }),
+    ContainerStats: calls.unary('ContainerStats', async (_, request) => ({
+      stats: containerStats(await api.containerStats(containerId(request))),
+    })),
+    ListContainerStats: calls.unary('ListContainerStats', async (_, request) => {
+      const stats = await api.listContainerStats(containerFilter(request.filter));
+      return { stats: stats.map(containerStats) };
+    }),
+  } satisfies Partial<Omit<RuntimeServiceHandlers, 'ListContainers'>> & { ListContainers: unknown };
+}
+
+function containerId(request: { container_id: string }): string {
+  return required(request.container_id, 'container_id');
+}
+
+/** A timeout in seconds; a negative one means what zero means. */
+function seconds(value: string): number {
+  return Math.max(0, integer(value));
+}

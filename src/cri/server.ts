@@ -1,0 +1,134 @@
+import { createServer, type Socket } from 'node:net';
+import { dirname } from 'node:path';
+import {
+  type MethodDefinition,
+  Server,
+  ServerCredentials,
+  type UntypedServiceImplementation,
+} from '@grpc/grpc-js';
+import { SkiffError } from '../base/errors.ts';
+import { makeDirectory } from '../base/files.ts';
+import type { Log } from '../base/log.ts';
+import { listenPrivate } from '../base/unix-socket.ts';
+import type { ImageApi, RuntimeApi } from '../service/api.ts';
+import { type CallRecord, Calls } from './call.ts';
+import { containerHandlers } from './container-handlers.ts';
+import { imageHandlers } from './image-handlers.ts';
+import { imageService, runtimeService } from './proto.ts';
+import { runtimeHandlers } from './runtime-handlers.ts';
+import { sandboxHandlers } from './sandbox-handlers.ts';
+
+/** Largest request, in bytes: what a kubelet allows for a reply. */
+const MAX_REQUEST = 16 * 1024 * 1024;
+
+export interface CriServerOptions {
+  /** Path of the unix socket. */
+  socket: string;
+  /** Milliseconds that calls under way get to end when the server stops. */
+  stopTimeoutMs?: number;
+}
+
+export interface CriServerDeps {
+  runtime: RuntimeApi;
+  images: ImageApi;
+  log: Log;
+  /** Told of every call that has ended. */
+  onCall?: (record: CallRecord) => void;
+}
+
+type Method = MethodDefinition<object, object>;
+type Service = Record<string, Method>;
+
+/**
+ * The CRI: RuntimeService and ImageService of runtime.v1 over gRPC on a unix socket that only root reaches.
+ * A method that is not served yet answers UNIMPLEMENTED with its name, which a kubelet takes as "do without".
+ */
+export class CriServer {
+  readonly #options: CriServerOptions;
+  readonly #log: Log;
+  readonly #calls: Calls;
+  readonly #sockets = new Set<Socket>();
+  readonly #listener = createServer((socket) => this.#accept(socket));
+  readonly #grpc: Server;
+  readonly #injector: ReturnType<Server['createConnectionInjector']>;
+
+  constructor(options: CriServerOptions, deps: CriServerDeps) {
+    this.#options = options;
+    this.#log = deps.log;
+    this.#calls = new Calls({ log: deps.log, onCall: deps.onCall });
+    this.#grpc = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST, 'grpc.enable_channelz': 0 });
+    this.#serve(listsAsBytes(runtimeService as unknown as Service), {
+      ...runtimeHandlers(deps.runtime, this.#calls),
+      ...sandboxHandlers(deps.runtime, this.#calls),
+      ...containerHandlers(deps.runtime, this.#calls),
+    });
+    this.#serve(imageService as unknown as Service, imageHandlers(deps.images, this.#calls));
+    this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
+  }
+
+  /** Calls under way. */
+  get running(): number {
+    return this.#calls.size;
+  }
+
+  /** Listens. Rejects with `failed_precondition` where another daemon serves the socket. */
+  async start(): Promise<void> {
+    await makeDirectory(dirname(this.#options.socket));
+    await listenPrivate(this.#listener, this.#options.socket);
+    this.#log.info({ socket: this.#options.socket }, 'CRI is served');
+  }
+
+  /**
+   * Takes no more calls, ends the streams, lets the other calls end within the stop timeout, then aborts
+   * what is left and closes every connection.
+   */
+  async stop(): Promise<void> {
+    const reason = new SkiffError('unavailable', 'serve CRI: skiff is stopping; ask again when it is back');
+    const closed = Promise.withResolvers<void>();
+    if (this.#listener.listening) this.#listener.close(() => closed.resolve());
+    else closed.resolve();
+    this.#calls.abort(reason, 'streams');
+    const ended = Promise.withResolvers<void>();
+    const timer = setTimeout(ended.resolve, this.#options.stopTimeoutMs ?? 5000);
+    this.#grpc.tryShutdown(() => ended.resolve());
+    await ended.promise;
+    clearTimeout(timer);
+    this.#calls.abort(reason, 'all');
+    // One turn of the loop for the last answers to leave.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#grpc.forceShutdown();
+    for (const socket of this.#sockets) socket.destroy();
+    await closed.promise;
+  }
+
+  #accept(socket: Socket): void {
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
+    socket.on('error', (err) => this.#log.debug({ err }, 'CRI connection broke'));
+    this.#injector.injectConnection(socket);
+  }
+
+  /** Serves `handlers`, and for each other method of the service the answer that it is not implemented. */
+  #serve(service: Service, handlers: UntypedServiceImplementation): void {
+    const missing = Object.keys(service).filter((name) => !(name in handlers));
+    const refusals = missing.map((name) => [name, this.#refusal(name, service[name]!.responseStream)]);
+    this.#grpc.addService(service, { ...handlers, ...Object.fromEntries(refusals) });
+  }
+
+  #refusal(name: string, streaming: boolean) {
+    const refuse = (): never => {
+      throw new SkiffError('unimplemented', `${name}: not implemented by this version of skiff`);
+    };
+    return streaming ? this.#calls.serverStream(name, refuse) : this.#calls.unary(name, refuse);
+  }
+}
+
+/** The service with the two lists that are polled every second answered by bytes that are ready to send. */
+function listsAsBytes(service: Service): Service {
+  const asBytes = (method: Method): Method => ({ ...method, responseSerialize: (bytes) => bytes as Buffer });
+  return {
+    ...service,
+    ListContainers: asBytes(service.ListContainers!),
+    ListPodSandbox: asBytes(service.ListPodSandbox!),
+  };
+}
