@@ -43,11 +43,6 @@ export async function makeDirectory(path: string, mode = 0o711): Promise<void> {
   await mkdir(path, { recursive: true, mode });
 }
 
-/** Removes `path` and all below it; nothing there is fine. Never crosses into a mount: unmount first. */
-export async function removeTree(path: string): Promise<void> {
-  await rm(path, { recursive: true, force: true, maxRetries: 2 });
-}
-
 async function syncDirectory(path: string): Promise<void> {
   const directory = await open(path, 'r');
   await closeAfter(directory, () => directory.sync());

@@ -13,13 +13,14 @@ import { prepareVolumes } from '../container/volumes.ts';
 import type { ImageRow } from '../image/types.ts';
 import { cgroupsPath } from '../os/cgroup.ts';
 import { mountRootfs } from '../os/overlay.ts';
+import { sandboxFiles } from '../sandbox/files.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { CallContext } from './api.ts';
 import { releaseContainer } from './container-remove.ts';
 import { newContainerRow, requireFreeContainerName, requireImage, requireReady } from './container-row.ts';
 import { emitContainer } from './emit.ts';
 import type { Hall } from './hall.ts';
-import { containerOf, sandboxOf } from './lookup.ts';
+import { containerOf, runtimeOf, sandboxOf } from './lookup.ts';
 
 /**
  * CreateContainer: the writable layer, the mounted root file system and the OCI
@@ -85,14 +86,62 @@ async function make(
   const user = await op.step('look up user', () =>
     resolveUser(rootfs.merged, image.config.user, config.security),
   );
-  const mounts = await op.step('resolve mounts', () => resolveMounts(hall, config));
-  const volumes = await op.step('prepare volumes', () => prepareVolumes(hall, row, image));
+  const mounts = await op.step('resolve mounts', () =>
+    resolveMounts(config.mounts, { reject: hall.options.absentMountSourcesToReject }),
+  );
+  const volumes = await op.step('prepare volumes', () =>
+    prepareVolumes({
+      image: image.config,
+      mounts,
+      rootfs: rootfs.merged,
+      directory: join(hall.layout.container(id), 'volumes'),
+    }),
+  );
   const { spec, warnings } = await op.step('build spec', async () =>
-    buildSpec(await specInput(hall, { row, sandbox, image, user, mounts: [...volumes, ...mounts] })),
+    buildSpec({
+      ...(await surroundings(hall, row, sandbox)),
+      id,
+      config: { ...config, mounts: [...volumes, ...mounts] },
+      sandbox,
+      image: image.config,
+      user,
+      rootfs: rootfs.merged,
+    }),
   );
   for (const warning of warnings) hall.log.warn({ id }, warning);
   await op.step('write bundle', () =>
     writeFileAtomic(join(hall.layout.container(id), 'config.json'), JSON.stringify(spec), { mode: 0o600 }),
   );
   return { ...row, user };
+}
+
+/** What the spec takes from the daemon and from the pod, rather than from the container. */
+async function surroundings(hall: Hall, row: ContainerRow, sandbox: SandboxRow) {
+  const { cgroupDriver, unsetSeccompProfile, tolerateMissingControllers } = hall.options;
+  const target = row.config.security.namespaces;
+  return {
+    sandboxFiles: {
+      ...sandboxFiles(hall.layout.sandbox(sandbox.id)),
+      shm: sandbox.namespaces.ipc === null ? '/dev/shm' : hall.layout.shm(sandbox.id),
+    },
+    cgroupsPath: cgroupsPath(cgroupDriver, sandbox.cgroupParent, row.id),
+    host: hall.host,
+    features: await runtimeOf(hall, row.runtimeHandler).features(),
+    unsetSeccompProfile,
+    tolerateMissingControllers,
+    targetPid: target.pid === 'target' ? targetPid(hall, sandbox, target.targetId) : null,
+  };
+}
+
+/** Init of the container whose PID namespace is joined: one that runs in the same pod. */
+function targetPid(hall: Hall, sandbox: SandboxRow, id: string): number {
+  const target = containerOf(hall, id);
+  if (target.sandboxId !== sandbox.id)
+    throw new SkiffError(
+      'invalid_argument',
+      `namespace_options.target_id: container ${id} is of another pod`,
+    );
+  if (target.pid === null)
+    throw new SkiffError('failed_precondition', `namespace_options.target_id: container ${id} does not run`);
+  return target.pid;
 }

@@ -1,6 +1,6 @@
-import { removeTree } from '../os/tree.ts';
-import { unmountRootfs } from '../os/overlay.ts';
 import type { ContainerRow } from '../container/types.ts';
+import { unmountRootfs } from '../os/overlay.ts';
+import { removeTree } from '../os/tree.ts';
 import type { CallContext } from './api.ts';
 import { endContainer } from './container-stop.ts';
 import { emitContainer } from './emit.ts';

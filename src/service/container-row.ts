@@ -1,5 +1,5 @@
-import { SkiffError } from '../base/errors.ts';
 import { nowNs } from '../base/clock.ts';
+import { SkiffError } from '../base/errors.ts';
 import { logPath } from '../container/log-path.ts';
 import { stopSignalOf } from '../container/stop-signal.ts';
 import type { ContainerConfig, ContainerRow } from '../container/types.ts';
@@ -44,7 +44,10 @@ export function newContainerRow(
 /** `failed_precondition` where the sandbox is not READY. */
 export function requireReady(sandbox: SandboxRow): void {
   if (sandbox.state !== 'ready')
-    throw new SkiffError('failed_precondition', `sandbox ${sandbox.id} is not ready: no container can be made in it`);
+    throw new SkiffError(
+      'failed_precondition',
+      `sandbox ${sandbox.id} is not ready: no container can be made in it`,
+    );
 }
 
 /** `already_exists` where the sandbox has a container of that name and attempt. */

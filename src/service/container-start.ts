@@ -6,7 +6,7 @@ import { type Shim, startShim } from '../os/shim.ts';
 import type { CallContext } from './api.ts';
 import { emitContainer } from './emit.ts';
 import type { Hall } from './hall.ts';
-import { containerOf, sandboxOf } from './lookup.ts';
+import { containerOf, runtimeOf, sandboxOf } from './lookup.ts';
 
 /** Exit code of a container that the OCI runtime could not start, as containerd has it. */
 const START_ERROR_CODE = 128;
@@ -32,7 +32,11 @@ async function start(hall: Hall, id: string): Promise<void> {
     throw new SkiffError('failed_precondition', `start container ${id}: it is being removed`);
   await hall.operations.run('StartContainer', id, async (op) => {
     const shim = await op
-      .step('start', () => launch(hall, row), (made) => made.kill(9, true))
+      .step(
+        'start',
+        () => launch(hall, row),
+        (made) => made.kill(9, true),
+      )
       .catch((cause) => failStart(hall, row, SkiffError.from(cause)));
     const running = await op.step('write row running', () => markRunning(hall, row.id, shim));
     hall.running.watch(running, shim);
@@ -41,9 +45,7 @@ async function start(hall: Hall, id: string): Promise<void> {
 }
 
 function launch(hall: Hall, row: ContainerRow): Promise<Shim> {
-  const runtime = hall.runtimes.get(row.runtimeHandler);
-  if (runtime === undefined)
-    throw new SkiffError('failed_precondition', `runtime handler "${row.runtimeHandler}" is not configured any more`);
+  const runtime = runtimeOf(hall, row.runtimeHandler);
   return startShim({
     id: row.id,
     runtime: runtime.path,

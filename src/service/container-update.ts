@@ -8,7 +8,7 @@ import type { Spec } from '../oci/runtime-spec.ts';
 import type { LinuxResources } from '../sandbox/types.ts';
 import type { CallContext } from './api.ts';
 import type { Hall } from './hall.ts';
-import { containerOf } from './lookup.ts';
+import { containerOf, runtimeOf } from './lookup.ts';
 
 /**
  * UpdateContainerResources: the limits of a created or running container; what
@@ -36,9 +36,13 @@ async function update(hall: Hall, id: string, resources: LinuxResources): Promis
     const merged = mergeResources(row.resources, resources);
     const { resources: oci, warnings } = toOciResources(merged, hall.host, hall.options);
     for (const warning of warnings) hall.log.warn({ id }, warning);
-    await op.step('write bundle', () => rewriteBundle(hall, row, oci), (old) => old.restore());
+    await op.step(
+      'write bundle',
+      () => rewriteBundle(hall, row, oci),
+      (old) => old.restore(),
+    );
     if (stateOf(row) === 'running')
-      await op.step('update cgroup', () => hall.runtimes.get(row.runtimeHandler)?.update(id, oci));
+      await op.step('update cgroup', () => runtimeOf(hall, row.runtimeHandler).update(id, oci));
     await op.step('write row', () =>
       hall.containers.update(id, (now) => ({ ...now, resources: merged }), {
         subject: id,
@@ -49,11 +53,18 @@ async function update(hall: Hall, id: string, resources: LinuxResources): Promis
   });
 }
 
-async function rewriteBundle(hall: Hall, row: ContainerRow, resources: NonNullable<Spec['linux']>['resources']) {
+async function rewriteBundle(
+  hall: Hall,
+  row: ContainerRow,
+  resources: NonNullable<Spec['linux']>['resources'],
+) {
   const path = join(hall.layout.container(row.id), 'config.json');
   const old = await readFile(path, 'utf8');
   const spec = JSON.parse(old) as Spec;
-  const changed: Spec = { ...spec, linux: { ...spec.linux, resources: { ...spec.linux?.resources, ...resources } } };
+  const changed: Spec = {
+    ...spec,
+    linux: { ...spec.linux, resources: { ...spec.linux?.resources, ...resources } },
+  };
   await writeFileAtomic(path, JSON.stringify(changed), { mode: 0o600 });
   return { restore: () => writeFileAtomic(path, old, { mode: 0o600 }) };
 }

@@ -1,13 +1,13 @@
+import type { SkiffError } from '../base/errors.ts';
 import type { Inflight } from '../base/inflight.ts';
 import type { Log } from '../base/log.ts';
 import type { Rows } from '../base/rows.ts';
-import type { SkiffError } from '../base/errors.ts';
 import type { ContainerRow } from '../container/types.ts';
 import type { Images } from '../image/images.ts';
-import type { Cni } from '../os/cni/cni.ts';
-import type { OciRuntime } from '../os/oci-runtime.ts';
 import type { CgroupDriver } from '../os/cgroup.ts';
-import type { HostFacts } from '../container/spec/input.ts';
+import type { Cni } from '../os/cni/cni.ts';
+import type { HostFacts } from '../os/host-facts.ts';
+import type { OciRuntime } from '../os/oci-runtime.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { Events } from './events.ts';
 import type { ExecSync } from './exec-sync.ts';

@@ -8,8 +8,7 @@ export class LayerHolds {
 
   /** Holds `directories` until the result is called. */
   take(directories: readonly string[]): () => void {
-    for (const directory of directories)
-      this.#holds.set(directory, (this.#holds.get(directory) ?? 0) + 1);
+    for (const directory of directories) this.#holds.set(directory, (this.#holds.get(directory) ?? 0) + 1);
     let held = true;
     return () => {
       if (!held) return;

@@ -1,8 +1,9 @@
 import { SkiffError } from '../base/errors.ts';
 import type { ContainerRow } from '../container/types.ts';
+import { stateOf } from '../container/types.ts';
+import type { OciRuntime } from '../os/oci-runtime.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { ContainerView } from './api.ts';
-import { stateOf } from '../container/types.ts';
 import type { Hall } from './hall.ts';
 
 /** The sandbox of that id or unique prefix; `not_found` where there is none or it is still being made. */
@@ -32,6 +33,17 @@ export function containerOf(hall: Pick<Hall, 'containers'>, id: string): Contain
 export function findContainer(hall: Pick<Hall, 'containers'>, id: string): ContainerRow | undefined {
   requireId(id, 'container_id');
   return hall.containers.find(id);
+}
+
+/** The OCI runtime of a handler; one that a restart's configuration has dropped is `failed_precondition`. */
+export function runtimeOf(hall: Pick<Hall, 'runtimes'>, handler: string): OciRuntime {
+  const runtime = hall.runtimes.get(handler);
+  if (runtime === undefined)
+    throw new SkiffError(
+      'failed_precondition',
+      `runtime handler "${handler}" is not configured any more; add [runtimes.${handler}] to the configuration again`,
+    );
+  return runtime;
 }
 
 /** The containers of a sandbox, oldest first. */

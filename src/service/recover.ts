@@ -1,13 +1,13 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nowNs } from '../base/clock.ts';
 import { errnoOf } from '../base/errors.ts';
-import { removeTree } from '../os/tree.ts';
 import { type ContainerRow, stateOf } from '../container/types.ts';
 import { unmount } from '../os/mount.ts';
-import { connectShim } from '../os/shim.ts';
 import { unpinSandbox } from '../os/namespaces.ts';
 import { isAlive } from '../os/process.ts';
+import { connectShim } from '../os/shim.ts';
+import { removeTree } from '../os/tree.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import { releaseContainer } from './container-remove.ts';
 import { markRunning } from './container-start.ts';
@@ -48,11 +48,17 @@ async function recoverSandbox(hall: Hall, row: SandboxRow): Promise<void> {
   if (row.state === 'initialized') return undoSandbox(hall, row);
   if (row.torndown || (row.state === 'ready' && (await isWhole(row, hall.bootId)))) return;
   if (row.state === 'ready')
-    await hall.sandboxes.update(row.id, (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }), {
-      subject: row.id,
-      what: 'sandbox notready',
-      detail: { why: row.bootId === hall.bootId ? 'its namespaces or its init are gone' : 'the node was restarted' },
-    });
+    await hall.sandboxes.update(
+      row.id,
+      (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }),
+      {
+        subject: row.id,
+        what: 'sandbox notready',
+        detail: {
+          why: row.bootId === hall.bootId ? 'its namespaces or its init are gone' : 'the node was restarted',
+        },
+      },
+    );
 }
 
 /** RunPodSandbox had not ended: nobody knows this sandbox, so all of it goes. */
@@ -62,11 +68,18 @@ async function undoSandbox(hall: Hall, row: SandboxRow): Promise<void> {
     await removeTree(hall.layout.sandbox(row.id));
     await hall.sandboxes.delete(row.id, { subject: row.id, what: 'sandbox undone' });
   } catch (cause) {
-    hall.log.error({ id: row.id, err: cause }, 'a half-made sandbox could not be undone; it stays for the kubelet to remove');
-    await hall.sandboxes.update(row.id, (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }), {
-      subject: row.id,
-      what: 'sandbox left notready',
-    });
+    hall.log.error(
+      { id: row.id, err: cause },
+      'a half-made sandbox could not be undone; it stays for the kubelet to remove',
+    );
+    await hall.sandboxes.update(
+      row.id,
+      (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }),
+      {
+        subject: row.id,
+        what: 'sandbox left notready',
+      },
+    );
   }
 }
 
@@ -80,7 +93,6 @@ async function isWhole(row: SandboxRow, bootId: string): Promise<boolean> {
 
 /** A pinned namespace is a mount of nsfs: it has another device than the directory that it is in. */
 async function isNamespace(path: string): Promise<boolean> {
-  const { stat } = await import('node:fs/promises');
   const [file, directory] = await Promise.all([stat(path), stat(join(path, '..'))]).catch(() => []);
   return file !== undefined && directory !== undefined && file.dev !== directory.dev;
 }
@@ -88,7 +100,8 @@ async function isNamespace(path: string): Promise<boolean> {
 /** Directories of containers without a row: CreateContainer had not ended, or RemoveContainer nearly had. */
 async function sweepContainers(hall: Hall): Promise<void> {
   const found = [...(await namesIn(hall.layout.containers)), ...(await namesIn(hall.layout.containerRuns))];
-  for (const id of new Set(found)) if (hall.containers.get(id) === undefined) await releaseContainer(hall, id);
+  for (const id of new Set(found))
+    if (hall.containers.get(id) === undefined) await releaseContainer(hall, id);
 }
 
 /** The same for sandboxes, whose namespaces may have been pinned before the row was written. */

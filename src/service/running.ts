@@ -5,7 +5,7 @@ import type { Log } from '../base/log.ts';
 import type { Rows } from '../base/rows.ts';
 import { exitReason } from '../container/exit-reason.ts';
 import type { ContainerRow } from '../container/types.ts';
-import { removeCgroup, killCgroup } from '../os/cgroup.ts';
+import { killCgroup, removeCgroup } from '../os/cgroup.ts';
 import type { OciRuntime } from '../os/oci-runtime.ts';
 import { type ExitRecord, readExitRecord, type Shim } from '../os/shim.ts';
 import type { Layout } from './layout.ts';
@@ -71,7 +71,9 @@ export class Running {
     const entry = { shim, stopSent: false, ended, gone };
     this.#entries.set(row.id, entry);
     gone
-      .catch((cause) => this.#log.error({ id: row.id, err: cause }, 'clean-up after the end of a container failed'))
+      .catch((cause) =>
+        this.#log.error({ id: row.id, err: cause }, 'clean-up after the end of a container failed'),
+      )
       .finally(() => {
         if (this.#entries.get(row.id) === entry) this.#entries.delete(row.id);
       });
@@ -109,7 +111,10 @@ export class Running {
         return;
       } catch (cause) {
         if (SkiffError.from(cause).code === 'not_found' || this.#closed) return;
-        this.#log.error({ id: row.id, err: cause }, 'the end of a container could not be written; trying again');
+        this.#log.error(
+          { id: row.id, err: cause },
+          'the end of a container could not be written; trying again',
+        );
         await sleep(WRITE_RETRY_MS, undefined, { ref: false });
       }
     }

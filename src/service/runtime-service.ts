@@ -1,6 +1,6 @@
-import { matchesContainer } from '../container/filter.ts';
 import { SkiffError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
+import { matchesContainer } from '../container/filter.ts';
 import { execProcess } from '../container/spec/process.ts';
 import { stateOf } from '../container/types.ts';
 import { matchesSandbox } from '../sandbox/filter.ts';
@@ -9,9 +9,9 @@ import { createContainer } from './container-create.ts';
 import { removeContainer } from './container-remove.ts';
 import { startContainer } from './container-start.ts';
 import { stopContainer } from './container-stop.ts';
-import { containerStatus, podSandboxStatus, readSpec } from './inspect.ts';
 import { updateContainerResources } from './container-update.ts';
 import type { Hall } from './hall.ts';
+import { containerStatus, podSandboxStatus, readSpec } from './inspect.ts';
 import { containerOf, containersOf, sandboxOf } from './lookup.ts';
 import { removePodSandbox } from './sandbox-remove.ts';
 import { runPodSandbox } from './sandbox-run.ts';
@@ -71,7 +71,10 @@ async function reopenContainerLog(hall: Hall, id: string): Promise<void> {
   const row = containerOf(hall, id);
   const entry = hall.running.get(row.id);
   if (entry === undefined || stateOf(row) !== 'running')
-    throw new SkiffError('failed_precondition', `reopen the log of container ${row.id}: it is ${stateOf(row)}, not running`);
+    throw new SkiffError(
+      'failed_precondition',
+      `reopen the log of container ${row.id}: it is ${stateOf(row)}, not running`,
+    );
   await entry.shim.reopenLog();
 }
 
@@ -85,6 +88,9 @@ async function execSync(
   const row = containerOf(hall, id);
   if (cmd.length === 0) throw new SkiffError('invalid_argument', 'cmd is empty: name the program to run');
   if (stateOf(row) !== 'running')
-    throw new SkiffError('failed_precondition', `exec in container ${row.id}: it is ${stateOf(row)}, not running`);
+    throw new SkiffError(
+      'failed_precondition',
+      `exec in container ${row.id}: it is ${stateOf(row)}, not running`,
+    );
   return hall.exec.run(row, execProcess(await readSpec(hall, row.id), cmd, false), timeout, signal);
 }

@@ -1,5 +1,5 @@
-import { removeTree } from '../base/files.ts';
 import { removeCgroup } from '../os/cgroup.ts';
+import { removeTree } from '../os/tree.ts';
 import { ownCgroup } from '../sandbox/cgroup-parent.ts';
 import type { CallContext } from './api.ts';
 import { removeContainer } from './container-remove.ts';

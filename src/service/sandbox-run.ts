@@ -2,22 +2,22 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { nowNs } from '../base/clock.ts';
 import { SkiffError } from '../base/errors.ts';
-import { removeTree } from '../base/files.ts';
 import { newId } from '../base/id.ts';
 import type { Operation } from '../base/operation.ts';
+import { endProcess } from '../os/end-process.ts';
 import { mountTmpfs, unmount } from '../os/mount.ts';
-import { pinSandbox, unpinSandbox } from '../os/namespaces.ts';
+import { pinSandbox, unpinSandbox, writeNetSysctls } from '../os/namespaces.ts';
 import { startPodInit } from '../os/shim.ts';
+import { removeTree } from '../os/tree.ts';
 import { podCgroupParent } from '../sandbox/cgroup-parent.ts';
-import { writeSandboxFiles } from '../sandbox/files.ts';
+import { sandboxHostname, writeSandboxFiles } from '../sandbox/files.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
-import { effectiveSysctls } from '../sandbox/sysctls.ts';
+import { effectiveSysctls, interfaceSysctls } from '../sandbox/sysctls.ts';
 import type { SandboxConfig, SandboxNetwork, SandboxRow } from '../sandbox/types.ts';
 import { validateSandbox } from '../sandbox/validate.ts';
 import type { CallContext } from './api.ts';
 import { emitSandbox } from './emit.ts';
 import type { Hall } from './hall.ts';
-import { endPodInit } from './sandbox-teardown.ts';
 
 /** Size of a pod's /dev/shm, as both peers make it. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -52,7 +52,11 @@ async function create(
     // system; an address from CNI is not, so CNI waits for the row.
     await settleAll([
       op.step('write row', () =>
-        hall.sandboxes.insert(row, { subject: id, what: 'sandbox initialized', detail: { name: nameOf(config) } }),
+        hall.sandboxes.insert(row, {
+          subject: id,
+          what: 'sandbox initialized',
+          detail: { name: nameOf(config) },
+        }),
       ),
       op.step(
         'pin namespaces',
@@ -66,11 +70,11 @@ async function create(
     signal.throwIfAborted();
     const init = await startInit(op, row);
     const ready = await op.step('write row ready', () =>
-      hall.sandboxes.update(
-        id,
-        (now) => ({ ...now, network, init, state: 'ready' as const }),
-        { subject: id, what: 'sandbox ready', detail: { ip: network?.ip ?? '', ms: op.timings() } },
-      ),
+      hall.sandboxes.update(id, (now) => ({ ...now, network, init, state: 'ready' as const }), {
+        subject: id,
+        what: 'sandbox ready',
+        detail: { ip: network?.ip ?? '', ms: op.timings() },
+      }),
     );
     emitSandbox(hall, 'created', ready);
     emitSandbox(hall, 'started', ready);
@@ -118,7 +122,7 @@ function newRow(hall: Hall, id: string, config: SandboxConfig, handler: string):
     init: null,
     network: null,
     torndown: false,
-    cgroupParent: podCgroupParent(hall.options.cgroupDriver, config.cgroupParent),
+    cgroupParent: podCgroupParent(hall.options.cgroupDriver, config.cgroupParent, id),
     bootId: hall.bootId,
   };
 }
@@ -128,7 +132,7 @@ async function pin(hall: Hall, row: SandboxRow): Promise<void> {
   await mkdir(dirname(hall.layout.netns(row.id)), { recursive: true, mode: 0o755 });
   await pinSandbox({
     ...row.namespaces,
-    hostname: row.config.hostname,
+    hostname: sandboxHostname(row.config),
     sysctls: effectiveSysctls(row.config, hall.options.defaultSysctls),
   });
 }
@@ -148,7 +152,11 @@ async function makeFiles(hall: Hall, op: Operation, row: SandboxRow): Promise<vo
     'mount shm',
     async () => {
       await mkdir(hall.layout.shm(id), { recursive: true, mode: 0o711 });
-      await mountTmpfs(hall.layout.shm(id), { size: SHM_BYTES, mode: 0o1777, options: ['noexec', 'nosuid', 'nodev'] });
+      await mountTmpfs(hall.layout.shm(id), {
+        size: SHM_BYTES,
+        mode: 0o1777,
+        options: ['noexec', 'nosuid', 'nodev'],
+      });
     },
     async () => {
       await unmount(hall.layout.shm(id));
@@ -163,13 +171,17 @@ async function addNetwork(
   row: SandboxRow,
   signal: AbortSignal,
 ): Promise<SandboxNetwork | null> {
-  if (row.namespaces.net === null) return null;
+  const { net } = row.namespaces;
+  if (net === null) return null;
   const request = networkRequest(row);
-  return op.step(
+  const network = await op.step(
     'cni add',
     () => hall.cni.add(request, signal),
-    (network) => hall.cni.del(request, network),
+    (added) => hall.cni.del(request, added),
   );
+  const sysctls = interfaceSysctls(row.config);
+  if (sysctls.length > 0) await op.step('set interface sysctls', () => writeNetSysctls(net, sysctls));
+  return network;
 }
 
 async function startInit(op: Operation, row: SandboxRow): Promise<SandboxRow['init']> {
@@ -177,7 +189,7 @@ async function startInit(op: Operation, row: SandboxRow): Promise<SandboxRow['in
   return op.step(
     'start pod init',
     () => startPodInit({ ...row.namespaces }),
-    (init) => endPodInit(init),
+    (init) => endProcess(init),
   );
 }
 

@@ -1,8 +1,7 @@
-import { isAlive } from '../os/process.ts';
-import { killProcess } from '../os/process.ts';
+import { endProcess } from '../os/end-process.ts';
 import { unmount } from '../os/mount.ts';
 import { unpinSandbox } from '../os/namespaces.ts';
-import { removeTree } from '../base/files.ts';
+import { removeTree } from '../os/tree.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { Hall } from './hall.ts';
@@ -13,14 +12,9 @@ import type { Hall } from './hall.ts';
  * fails the namespace stays, so that the next try finds what it needs.
  */
 export async function teardownSandbox(hall: Pick<Hall, 'cni' | 'layout'>, row: SandboxRow): Promise<void> {
-  if (row.init !== null) await endPodInit(row.init);
+  if (row.init !== null) await endProcess(row.init);
   if (row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
   await unpinSandbox(row.namespaces);
   await unmount(hall.layout.shm(row.id));
   await removeTree(hall.layout.sandboxRun(row.id));
-}
-
-/** Kills the init of a shared PID namespace, and with it all that runs there. */
-export async function endPodInit(init: NonNullable<SandboxRow['init']>): Promise<void> {
-  if (await isAlive(init)) await killProcess(init);
 }
