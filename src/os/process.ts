@@ -1,5 +1,7 @@
 import { Socket } from 'node:net';
+import { errnoOf, SkiffError } from '../base/errors.ts';
 import { readFileIfThere } from '../base/files.ts';
+import { within } from '../base/wait.ts';
 import { type ExitStatus, native } from './native.ts';
 
 export interface RunOptions {
@@ -30,6 +32,10 @@ export interface RunResult {
 
 const MAX_OUTPUT = 16 * 1024 * 1024;
 const CHUNK = 64 * 1024;
+
+const SIGKILL = 9;
+/** How long a killed process may take: longer means that it hangs in the kernel. */
+const KILL_WAIT_MS = 10_000;
 
 /** How long output is still read once the program has ended: what it left behind may hold the pipe for ever. */
 const DRAIN_MS = 1000;
@@ -139,20 +145,62 @@ export async function isAlive(process: { pid: number; startTime: string }): Prom
   return stat !== undefined && stat.startTime === process.startTime && !['Z', 'X'].includes(stat.state);
 }
 
-/** From proc_pid_stat(5). The command's name, in parentheses, may hold anything: fields are counted after the last one. */
-async function processStat(pid: number): Promise<{ state: string; startTime: string } | undefined> {
-  const text = await readStat(pid);
-  const fields = text?.slice(text.lastIndexOf(')') + 2).split(' ');
-  const [state, startTime] = [fields?.[0], fields?.[19]];
-  return state !== undefined && startTime !== undefined ? { state, startTime } : undefined;
+/**
+ * SIGKILL for that very process, then waits until it has ended; gone already is
+ * fine. `deadline_exceeded` where it hangs in the kernel.
+ */
+export async function killProcess(process: { pid: number; startTime: string }): Promise<void> {
+  const pidfd = openProcess(process.pid);
+  if (pidfd === undefined) return;
+  // The descriptor is held before the start time is read: the pid cannot pass to another process in between.
+  const ours = await isAlive(process).catch(() => false);
+  if (ours) native().pidfdSendSignal(pidfd, SIGKILL);
+  const ended = ours ? native().waitPid(pidfd) : Promise.resolve();
+  const closed = ended.finally(() => native().close(pidfd));
+  if (!(await within(closed, KILL_WAIT_MS, new AbortController().signal)))
+    throw new SkiffError(
+      'deadline_exceeded',
+      `kill process ${process.pid}: it has not ended after ${KILL_WAIT_MS / 1000} s; ${await describeProcess(process.pid)}`,
+    );
 }
 
-async function readStat(pid: number): Promise<string | undefined> {
+/** One sentence for an error message: what a process does just now, such as a call in the kernel that hangs. */
+export async function describeProcess(pid: number): Promise<string> {
+  const stat = await processStat(pid);
+  if (stat === undefined) return `process ${pid} is gone`;
+  const waiting = await readProc(`/proc/${pid}/wchan`);
+  const where = waiting !== undefined && !['', '0'].includes(waiting) ? `, waiting in ${waiting}` : '';
+  return `process ${pid} (${stat.name}) is in state ${stat.state}${where}`;
+}
+
+function openProcess(pid: number): number | undefined {
   try {
-    return await readFileIfThere(`/proc/${pid}/stat`);
+    return native().pidfdOpen(pid);
+  } catch (cause) {
+    if (errnoOf(cause) === 'ESRCH') return undefined;
+    throw cause;
+  }
+}
+
+/** From proc_pid_stat(5). The command's name, in parentheses, may hold anything: fields are counted after the last one. */
+async function processStat(
+  pid: number,
+): Promise<{ name: string; state: string; startTime: string } | undefined> {
+  const text = await readProc(`/proc/${pid}/stat`);
+  if (text === undefined) return undefined;
+  const end = text.lastIndexOf(')');
+  const fields = text.slice(end + 2).split(' ');
+  const [state, startTime] = [fields[0], fields[19]];
+  if (state === undefined || startTime === undefined) return undefined;
+  return { name: text.slice(text.indexOf('(') + 1, end), state, startTime };
+}
+
+async function readProc(path: string): Promise<string | undefined> {
+  try {
+    return await readFileIfThere(path);
   } catch (cause) {
     // The process ended between open and read.
-    if (cause instanceof Error && 'code' in cause && cause.code === 'ESRCH') return undefined;
+    if (errnoOf(cause) === 'ESRCH') return undefined;
     throw cause;
   }
 }

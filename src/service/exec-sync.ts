@@ -1,0 +1,109 @@
+import { readdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf, SkiffError } from '../base/errors.ts';
+import { makeDirectory, readFileIfThere } from '../base/files.ts';
+import { newId } from '../base/id.ts';
+import type { Log } from '../base/log.ts';
+import type { ContainerRow } from '../container/types.ts';
+import type { Process } from '../oci/runtime-spec.ts';
+import { native } from '../os/native.ts';
+import { errorInLog, type OciRuntime } from '../os/oci-runtime.ts';
+import { type RunResult, run } from '../os/process.ts';
+import type { ExecResult } from './api.ts';
+
+/**
+ * ExecSync: a command in a running container, to its end. The runtime's `exec`
+ * command is the parent of the process as long as it runs, and names a file
+ * under `<stateDir>/containers/<id>/exec/` on its command line: so a later
+ * daemon finds what an earlier one left.
+ */
+export class ExecSync {
+  readonly #stateDir: string;
+  readonly #runtimes: (handler: string) => OciRuntime;
+  readonly #log: Log;
+
+  /** `stateDir` is the run directory, /run/skiff. */
+  constructor(options: { stateDir: string }, deps: { runtimes: (handler: string) => OciRuntime; log: Log }) {
+    this.#stateDir = options.stateDir;
+    this.#runtimes = deps.runtimes;
+    this.#log = deps.log;
+  }
+
+  /**
+   * Any exit code is a result. 16 MiB of each stream are kept. `deadline_exceeded` after `timeoutSeconds` (0 = none),
+   * with the process and all that it started dead; `unknown` with the runtime's own words where it could not start it.
+   * A child that goes on in the background and holds the streams delays the answer by 1 s at most.
+   */
+  async run(
+    container: ContainerRow,
+    process: Process,
+    timeoutSeconds: number,
+    signal: AbortSignal,
+  ): Promise<ExecResult> {
+    const runtime = this.#runtimes(container.runtimeHandler);
+    const action = `exec in container ${container.id}`;
+    const directory = join(this.#directory(container.id), newId().slice(0, 16));
+    try {
+      await makeDirectory(directory, 0o700);
+      const [processFile, logFile] = [join(directory, 'process.json'), join(directory, 'log')];
+      await writeFile(processFile, JSON.stringify(process), { mode: 0o600 });
+      const args = runtime.execArgs({ id: container.id, processFile, logFile });
+      const result = await run(runtime.path, args, { timeoutMs: timeoutSeconds * 1000, signal });
+      return resultOf(result, (await readFileIfThere(logFile)) ?? '', timeoutSeconds);
+    } catch (cause) {
+      throw SkiffError.from(cause, action);
+    } finally {
+      await native().removeTree(directory);
+    }
+  }
+
+  /** Kills what an earlier daemon was running in a container: nobody waits for it any more. */
+  async sweep(containerId: string): Promise<void> {
+    const directory = this.#directory(containerId);
+    const left = await namesIn(directory);
+    if (left.length === 0) return;
+    for (const pid of await processesNaming(`${directory}/`)) {
+      const killed = await native().killTree(pid);
+      this.#log.info({ id: containerId, pid, killed }, 'killed an exec of an earlier daemon');
+    }
+    await native().removeTree(directory);
+  }
+
+  #directory(containerId: string): string {
+    return join(this.#stateDir, 'containers', containerId, 'exec');
+  }
+}
+
+function resultOf(result: RunResult, log: string, timeoutSeconds: number): ExecResult {
+  if (result.timedOut)
+    throw new SkiffError(
+      'deadline_exceeded',
+      `the command did not end within ${timeoutSeconds} s and was killed`,
+    );
+  const said = errorInLog(log);
+  if (result.code === 0 || (result.code !== null && said === undefined))
+    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.code };
+  // The peers answer UNKNOWN for a command that cannot be started, and the kubelet shows the text as it is.
+  throw new SkiffError('unknown', said ?? `the runtime was killed by signal ${result.signal}`);
+}
+
+async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return [];
+    throw cause;
+  }
+}
+
+/** Processes with an argument that begins with `prefix`. */
+async function processesNaming(prefix: string): Promise<number[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const found: number[] = [];
+  for (const pid of pids) {
+    // A process may end while it is looked at.
+    const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (line.split('\0').some((argument) => argument.startsWith(prefix))) found.push(Number(pid));
+  }
+  return found;
+}
