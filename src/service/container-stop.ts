@@ -9,10 +9,8 @@ import { findContainer } from './lookup.ts';
 import type { RunningContainer } from './running.ts';
 
 const SIGKILL = 9;
-/** How long the kernel may take to end a killed process: longer means that it hangs in the kernel. */
-const KILL_WAIT_MS = 10_000;
 
-type Stopper = Pick<Hall, 'containers' | 'running'>;
+type Stopper = Pick<Hall, 'containers' | 'running' | 'options'>;
 
 /**
  * StopContainer: the stop signal, `timeout` seconds of grace, then SIGKILL;
@@ -30,7 +28,7 @@ export async function stopContainer(
   const entry = hall.running.get(row.id);
   if (entry === undefined || stateOf(row) === 'exited') return;
   if (timeout > 0 && (await endsInGrace(entry, row, timeout, call.signal))) return;
-  await kill(entry, row, call.signal);
+  await kill(entry, row, hall.options.killTimeoutMs, call.signal);
 }
 
 /** Kills a container at once and waits until its cgroup is gone too. */
@@ -54,13 +52,19 @@ async function endsInGrace(
   return within(entry.ended, seconds * 1000, signal);
 }
 
-async function kill(entry: RunningContainer, row: ContainerRow, signal: AbortSignal): Promise<void> {
+async function kill(
+  entry: RunningContainer,
+  row: ContainerRow,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   await send(entry, SIGKILL, true);
-  if (await within(entry.ended, KILL_WAIT_MS, signal)) return;
+  if (await within(entry.ended, timeoutMs, signal)) return;
+  // Longer means that it hangs in the kernel, such as on a dead NFS server.
   const where = row.pid === null ? '' : await describeProcess(row.pid);
   throw new SkiffError(
     'deadline_exceeded',
-    `stop container ${row.id}: it was killed but has not ended after ${KILL_WAIT_MS / 1000} s; ${where}`,
+    `stop container ${row.id}: it was killed but has not ended after ${timeoutMs / 1000} s; ${where}`,
   );
 }
 

@@ -21,12 +21,14 @@ import type { Stats } from './stats.ts';
 export interface HallOptions {
   cgroupDriver: CgroupDriver;
   tolerateMissingControllers: boolean;
-  defaultRuntime: string;
   absentMountSourcesToReject: string[];
   unsetSeccompProfile: string;
   maxLogLineSize: number;
+  /** How long a killed process may take to end. */
+  killTimeoutMs: number;
   /** Sysctls that a pod with a network of its own gets unless it says otherwise. */
   defaultSysctls: Record<string, string>;
+  /** Template file for a CNI configuration, '' = none. */
   cniConfTemplate: string;
   cniConfDir: string;
 }

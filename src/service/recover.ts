@@ -1,8 +1,9 @@
-import { readdir, stat } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { nowNs } from '../base/clock.ts';
 import { errnoOf } from '../base/errors.ts';
 import { type ContainerRow, stateOf } from '../container/types.ts';
+import { isNamespace } from '../os/cni/attachment.ts';
 import { unmount } from '../os/mount.ts';
 import { unpinSandbox } from '../os/namespaces.ts';
 import { isAlive } from '../os/process.ts';
@@ -89,12 +90,6 @@ async function isWhole(row: SandboxRow, bootId: string): Promise<boolean> {
   const { net, ipc, uts } = row.namespaces;
   const pinned = await Promise.all([net, ipc, uts].map((path) => path === null || isNamespace(path)));
   return pinned.every(Boolean);
-}
-
-/** A pinned namespace is a mount of nsfs: it has another device than the directory that it is in. */
-async function isNamespace(path: string): Promise<boolean> {
-  const [file, directory] = await Promise.all([stat(path), stat(join(path, '..'))]).catch(() => []);
-  return file !== undefined && directory !== undefined && file.dev !== directory.dev;
 }
 
 /** Directories of containers without a row: CreateContainer had not ended, or RemoveContainer nearly had. */
