@@ -37,6 +37,10 @@ export interface ImageRow {
   diffIds: string[];
   architecture: string;
   os: string;
+  /** Digests of the documents kept in the blob store: config, manifest and, where there was one, the index. */
+  blobs: string[];
+  /** Id of the layer row of this chain's thin directory (`chain:sha256:..`), null where none is needed. */
+  thin: string | null;
   pinned: boolean;
   /** Nanoseconds since the epoch, decimal. */
   pulledAt: string;
@@ -44,13 +48,20 @@ export interface ImageRow {
 
 /** An unpacked layer: a directory that overlayfs takes as a lower one. */
 export interface LayerRow {
-  /** The diff id: digest of the uncompressed tar. */
+  /** The diff id: digest of the uncompressed tar. `chain:sha256:..` for the thin directory of a chain. */
   id: string;
   /** Short directory name below the layers directory. */
   directory: string;
   /** Bytes on disk and inodes of the unpacked tree. */
   usedBytes: number;
   inodes: number;
+  /**
+   * Directories that the archive uses but does not name, '' for its root; relative,
+   * one character per byte (latin1), because names need not be UTF-8.
+   */
+  implicitDirs: string[];
+  /** Its root is opaque: layers below it are not part of the image. */
+  opaqueRoot: boolean;
 }
 
 /** One event of a running pull; bytes are of the packed layer. */
@@ -69,4 +80,23 @@ export interface FilesystemUsage {
   mountpoint: string;
   usedBytes: number;
   inodesUsed: number;
+}
+
+/** How to reach one registry. */
+export interface RegistryHost {
+  /** Speak http. Loopback hosts are tried so without being named. */
+  plainHttp: boolean;
+  /** Accept any certificate. */
+  skipVerify: boolean;
+  /** PEM file with authorities beside those of the system, '' = none. */
+  caFile: string;
+}
+
+/** By host with its port, as references name it. */
+export type RegistryConfig = Record<string, RegistryHost>;
+
+/** How to speak TLS to one host, as plain data for worker threads. `ca` is PEM text, trusted beside the system's. */
+export interface TlsOptions {
+  ca: string | null;
+  skipVerify: boolean;
 }

@@ -1,0 +1,47 @@
+import { type LayerFacts, LayerWriter } from '../../os/layer-writer.ts';
+import { inflate } from './inflate.ts';
+import { Untar } from './untar.ts';
+import { verified } from './verify.ts';
+
+export interface UnpackOptions {
+  /** Digest and bytes of the packed layer. */
+  digest: string;
+  size: number;
+  /** Digest of the tar stream. */
+  diffId: string;
+  /** Empty directory that becomes the layer. */
+  directory: string;
+}
+
+/**
+ * One pass: packed bytes -> digest -> decompressed -> diff id -> files. When it
+ * resolves, both digests match; when it rejects, `directory` holds a part and is
+ * the caller's to remove.
+ */
+export async function unpack(
+  source: AsyncIterable<Uint8Array>,
+  options: UnpackOptions,
+  signal: AbortSignal,
+  onBytes: (count: number) => void,
+): Promise<LayerFacts> {
+  const what = `layer ${options.digest}`;
+  const packed = verified(source, { digest: options.digest, size: options.size, what }, onBytes);
+  const tar = verified(inflate(packed, what), {
+    digest: options.diffId,
+    size: null,
+    what: `${what}, unpacked,`,
+  });
+  const writer = new LayerWriter(options.directory);
+  const untar = new Untar({ writer });
+  try {
+    for await (const chunk of tar) {
+      signal.throwIfAborted();
+      await untar.write(chunk);
+    }
+    await untar.end();
+    return writer.finish();
+  } finally {
+    untar.destroy();
+    writer.close();
+  }
+}

@@ -1,0 +1,15 @@
+declare module 'undici/lib/dispatcher/agent.js' {
+  import type { Agent } from 'undici';
+
+  const agent: typeof Agent;
+  // biome-ignore lint/style/noDefaultExport: the shape of a CommonJS file
+  export default agent;
+}
+
+declare module 'undici/lib/api/api-request.js' {
+  import type { Dispatcher } from 'undici';
+
+  function request(this: Dispatcher, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>;
+  // biome-ignore lint/style/noDefaultExport: the shape of a CommonJS file
+  export default request;
+}
