@@ -25,12 +25,12 @@ export function signalNumber(text: string): number {
  * SIGTERM. An image with a name that is none also gets SIGTERM, because nobody
  * on the node can mend the image; a config with one is refused.
  */
-export function stopSignalOf(config: string, image: string): string {
-  if (config !== '') {
-    signalNumber(config);
-    return config;
+export function stopSignalOf(config: { stopSignal: string }, image: { stopSignal: string }): string {
+  if (config.stopSignal !== '') {
+    signalNumber(config.stopSignal);
+    return config.stopSignal;
   }
-  return findSignal(image) === undefined ? 'SIGTERM' : image;
+  return findSignal(image.stopSignal) === undefined ? 'SIGTERM' : image.stopSignal;
 }
 
 function findSignal(text: string): number | undefined {

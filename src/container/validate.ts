@@ -3,7 +3,7 @@ import { SkiffError } from '../base/errors.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import { logPath } from './log-path.ts';
 import { capabilityName } from './spec/capabilities.ts';
-import { stopSignalOf } from './stop-signal.ts';
+import { signalNumber } from './stop-signal.ts';
 import type { ContainerConfig, Device, Mount } from './types.ts';
 
 /**
@@ -24,7 +24,7 @@ export function validateContainer(config: ContainerConfig, sandbox: SandboxRow):
   });
   checkUser(config);
   checkSecurity(config, sandbox);
-  stopSignalOf(config.stopSignal, '');
+  if (config.stopSignal !== '') signalNumber(config.stopSignal);
   logPath(sandbox.config.logDirectory, config.logPath);
 }
 

@@ -25,7 +25,7 @@ export async function buildSpec(input: SpecInput): Promise<BuiltSpec> {
   const { config } = input;
   const limits = toOciResources(config.resources, input.host, input);
   const oom = oomScoreAdj(config.resources, input.host, input);
-  const [security, devices] = await Promise.all([securityChapter(input), devicesChapter(config)]);
+  const [security, devices] = await Promise.all([securityChapter(input), devicesChapter(input)]);
   const propagation = rootfsPropagation(config.mounts);
   const spec: Spec = {
     ociVersion: OCI_VERSION,
@@ -42,7 +42,7 @@ export async function buildSpec(input: SpecInput): Promise<BuiltSpec> {
       ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
     },
   };
-  return { spec, warnings: [...limits.warnings, ...oom.warnings] };
+  return { spec, warnings: [...limits.warnings, ...devices.warnings, ...oom.warnings] };
 }
 
 /** Names by which OCI runtimes, hooks and node agents recognise a Kubernetes container, as the peers write them. */

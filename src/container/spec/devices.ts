@@ -3,6 +3,8 @@ import { join, posix } from 'node:path';
 import { errnoOf, SkiffError } from '../../base/errors.ts';
 import type { DeviceRule, LinuxDevice } from '../../oci/runtime-spec.ts';
 import type { Device } from '../types.ts';
+import { capabilitiesOfMask } from './capabilities.ts';
+import type { SpecInput } from './input.ts';
 
 /** Directories of /dev that are mounts of their own or belong to other managers. */
 const SKIPPED_DIRECTORIES = new Set(['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd-mounts', '.udev']);
@@ -11,29 +13,44 @@ const SKIPPED_DIRECTORIES = new Set(['pts', 'shm', 'fd', 'mqueue', '.lxc', '.lxd
 export interface DevicesChapter {
   devices: LinuxDevice[];
   rules: DeviceRule[];
+  warnings: string[];
 }
+
+type Input = Pick<SpecInput, 'config' | 'host' | 'features' | 'tolerateMissingControllers'>;
 
 /**
  * The devices of a container: those that it names, a directory standing for
  * all below it, and for a privileged one all of the host's /dev. Everything
  * else is denied.
  */
-export async function devicesChapter(config: {
-  devices: readonly Device[];
-  security: { privileged: boolean };
-}): Promise<DevicesChapter> {
+export async function devicesChapter(input: Input): Promise<DevicesChapter> {
+  const { config } = input;
   const named = (await Promise.all(config.devices.map(namedDevice))).flat();
-  if (!config.security.privileged)
-    return {
-      devices: named.map(({ device }) => device),
-      rules: [{ allow: false, access: 'rwm' }, ...named.map(({ device, access }) => ruleFor(device, access))],
-    };
-  const taken = new Set(named.map(({ device }) => device.path));
-  const host = (await devicesBelow('/dev', '/dev')).filter((device) => !taken.has(device.path));
-  return {
-    devices: [...named.map(({ device }) => device), ...host],
-    rules: [{ allow: true, access: 'rwm' }],
-  };
+  const devices = named.map(({ device }) => device);
+  if (config.security.privileged) {
+    const taken = new Set(devices.map((device) => device.path));
+    const host = (await devicesBelow('/dev', '/dev')).filter((device) => !taken.has(device.path));
+    return { devices: [...devices, ...host], rules: [{ allow: true, access: 'rwm' }], warnings: [] };
+  }
+  const allowed = named.map(({ device, access }) => ruleFor(device, access));
+  if (lacksFilter(input)) return { devices, rules: allowed, warnings: [NO_FILTER] };
+  return { devices, rules: [{ allow: false, access: 'rwm' }, ...allowed], warnings: [] };
+}
+
+const NO_FILTER =
+  'the device filter is left out: this daemon lacks CAP_SYS_RESOURCE, and the runtime handler cannot load the filter without it';
+
+/**
+ * crun raises RLIMIT_MEMLOCK to load its device filter and gives up where it
+ * may not, unless no rule denies anything. runc, known by its annotation in
+ * `features`, does without.
+ */
+function lacksFilter({ host, features, tolerateMissingControllers }: Input): boolean {
+  return (
+    tolerateMissingControllers &&
+    features.annotations?.['org.opencontainers.runc.version'] === undefined &&
+    !capabilitiesOfMask(host.capabilityMask).includes('CAP_SYS_RESOURCE')
+  );
 }
 
 async function namedDevice(wanted: Device): Promise<{ device: LinuxDevice; access: string }[]> {
