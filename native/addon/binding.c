@@ -2,7 +2,6 @@
  * The table of native functions, in the order of src/os/native.ts: review the
  * two side by side. Nothing is decided here; sys/ does the work.
  */
-#define _GNU_SOURCE
 #include "call.h"
 
 #include <stdio.h>

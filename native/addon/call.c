@@ -1,4 +1,3 @@
-#define _GNU_SOURCE
 #include "call.h"
 
 #include <errno.h>
