@@ -3,7 +3,6 @@ import { dirname, join } from 'node:path';
 import { parse, TomlError } from 'smol-toml';
 import * as v from 'valibot';
 import { errnoOf, messageOf, SkiffError } from '../base/errors.ts';
-import { findProgram } from '../base/program.ts';
 import { checksOf } from './checks.ts';
 import { describe, problemsOf } from './problems.ts';
 import { type Config, schema } from './schema.ts';
@@ -37,17 +36,7 @@ export function configSource(file: string | undefined, overrides: Table = {}): C
  * of every file, one per line, each with file, line and key.
  */
 export async function loadConfig(source: ConfigSource): Promise<Config> {
-  const config = parseConfig([
-    ...(await readFiles(source)),
-    { name: 'command line', table: source.overrides },
-  ]);
-  const runtimes = Object.entries(config.runtimes).map(async ([name, { path }]) => {
-    return [name, Object.freeze({ path: (await findProgram(path)) ?? path })] as const;
-  });
-  return Object.freeze({
-    ...config,
-    runtimes: Object.freeze(Object.fromEntries(await Promise.all(runtimes))),
-  });
+  return parseConfig([...(await readFiles(source)), { name: 'command line', table: source.overrides }]);
 }
 
 /** The files of `source` that exist, in the order in which they are read. */

@@ -130,11 +130,6 @@ describe('files, drop-ins and the command line', () => {
     );
   });
 
-  it('a program found in PATH becomes its absolute path', async () => {
-    const config = await loadConfig(configSource(undefined, { runtimes: { shell: { path: 'sh' } } }));
-    assert.match(config.runtimes.shell?.path ?? '', /^\/.*\/sh$/);
-  });
-
   it('the result cannot be changed', async () => {
     const config = await loadConfig(configSource(join(directory, 'config.toml')));
     assert.throws(() => Object.assign(config.log, { level: 'debug' }), TypeError);

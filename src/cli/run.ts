@@ -1,0 +1,101 @@
+import { messageOf, SkiffError } from '../base/errors.ts';
+import type { CriClient } from '../cri/client.ts';
+import { containerExit } from './container-exit.ts';
+import { readLog } from './container-log.ts';
+import type { Daemon } from './daemon.ts';
+import { Interrupts } from './interrupts.ts';
+import { LogWriter } from './log-writer.ts';
+import { note, print } from './output.ts';
+import { pullImage } from './pull.ts';
+import { RunPod, rootDirectory } from './run-pod.ts';
+import { containerOf, type RunOptions } from './run-spec.ts';
+
+const STOP_SECONDS = 10;
+
+/** As docker does: failures of our own, a command that cannot be run, one that is not there. */
+const EXIT_OURS = 125;
+const EXIT_NOT_RUNNABLE = 126;
+const EXIT_NOT_FOUND = 127;
+
+/** `skiff run`: the exit code of the command, 0 with --detach. */
+export async function run(
+  daemon: Daemon,
+  image: string,
+  args: string[],
+  options: RunOptions,
+): Promise<number> {
+  const interrupts = new Interrupts();
+  try {
+    const pod = new RunPod(options, await rootDirectory(daemon));
+    const container = containerOf(options, pod.name, image, args);
+    return await daemon.withCri(async (cri) => {
+      await ensureImage(daemon, cri, image, interrupts.first);
+      let keep = false;
+      try {
+        const signal = interrupts.first;
+        const podId = await pod.start(cri, options.runtime, signal);
+        const request = { pod_sandbox_id: podId, config: container, sandbox_config: pod.config };
+        const { container_id } = await cri.runtime.CreateContainer(request, { signal });
+        await cri.runtime.StartContainer({ container_id }, { signal });
+        if (!options.detach) return await follow(cri, container_id, pod.logPath, interrupts);
+        keep = true;
+        print(container_id);
+        return 0;
+      } finally {
+        if (!keep) await pod.remove(cri);
+      }
+    });
+  } catch (cause) {
+    if (interrupts.exitCode !== 0) return interrupts.exitCode;
+    return failed(cause);
+  } finally {
+    interrupts.stop();
+  }
+}
+
+async function ensureImage(
+  daemon: Daemon,
+  cri: CriClient,
+  image: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const known = await cri.images.ImageStatus({ image: { image } }, { signal });
+  if (known.image === null) await pullImage(daemon, image, { quiet: false, signal });
+}
+
+/**
+ * Shows the log until the container has ended; its exit code. The first Ctrl-C
+ * stops it gently, the second kills it, the third waits no longer.
+ */
+async function follow(cri: CriClient, id: string, logPath: string, interrupts: Interrupts): Promise<number> {
+  const ended = new AbortController();
+  const shown = showLog(logPath, ended.signal);
+  const stop = (timeout: number) => {
+    cri.runtime.StopContainer({ container_id: id, timeout }).catch((cause: unknown) => {
+      if (!ended.signal.aborted) note(`skiff: stop: ${messageOf(cause)}`);
+    });
+  };
+  if (interrupts.first.aborted) stop(STOP_SECONDS);
+  interrupts.first.addEventListener('abort', () => stop(STOP_SECONDS));
+  interrupts.second.addEventListener('abort', () => stop(0));
+  try {
+    const { reason, exit_code } = await containerExit(cri, id, interrupts.third);
+    if (reason === 'OOMKilled') note('skiff: the container ran out of memory and was killed');
+    return exit_code;
+  } finally {
+    ended.abort();
+    await shown;
+  }
+}
+
+async function showLog(path: string, ended: AbortSignal): Promise<void> {
+  const writer = new LogWriter({ timestamps: false });
+  for await (const entry of readLog({ path, follow: ended })) writer.write(entry);
+}
+
+function failed(cause: unknown): number {
+  const { message } = SkiffError.from(cause);
+  note(`skiff: ${message}`);
+  if (/executable file .*not found|exec.*: no such file or directory/.test(message)) return EXIT_NOT_FOUND;
+  return /exec.*: permission denied/.test(message) ? EXIT_NOT_RUNNABLE : EXIT_OURS;
+}
