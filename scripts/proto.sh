@@ -20,6 +20,7 @@ alone: no comments) and regenerates src/cri/gen/ from it.
   --pin VERSION    writes VERSION and its checksum into proto/README.md, then
                    derives as without an option
 
+Exits with 1 where something differs, with 3 where the module cannot be had.
 Needs go (any version that can fetch modules) but for --offline-check, and the
 node that runs skiff. Nothing outside the repository is changed but Go's own
 module cache.
@@ -36,7 +37,7 @@ case "${1:-}" in
   *) usage >&2; exit 2 ;;
 esac
 
-command -v go >/dev/null || { echo "proto.sh: go is missing; install it or use --offline-check" >&2; exit 1; }
+command -v go >/dev/null || { echo "proto.sh: go is missing; install it or use --offline-check" >&2; exit 3; }
 module=k8s.io/cri-api
 version=${pin:-$(sed -n 's/^| version | `\(.*\)` |$/\1/p' proto/README.md)}
 sum=$(sed -n 's/^| go.sum | `\(.*\)` |$/\1/p' proto/README.md)
@@ -44,7 +45,10 @@ sum=$(sed -n 's/^| go.sum | `\(.*\)` |$/\1/p' proto/README.md)
 echo "proto.sh: fetching $module@$version"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-download=$(cd "$work" && go mod download -json "$module@$version")
+if ! download=$(cd "$work" && go mod download -json "$module@$version"); then
+  echo "proto.sh: cannot fetch $module@$version: $(sed -n 's/^.*"Error": "\(.*\)".*$/\1/p' <<<"$download")" >&2
+  exit 3
+fi
 field() { sed -n "s/^.*\"$1\": \"\(.*\)\",\{0,1\}\$/\1/p" <<<"$download"; }
 if [[ -n "${pin:-}" ]]; then
   sed -i -e "s#^| version | .*#| version | \`$version\` |#" -e "s#^| go.sum | .*#| go.sum | \`$(field Sum)\` |#" proto/README.md

@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import {
@@ -10,16 +11,21 @@ import { SkiffError } from '../base/errors.ts';
 import { makeDirectory } from '../base/files.ts';
 import type { Log } from '../base/log.ts';
 import { listenPrivate } from '../base/unix-socket.ts';
+import { within } from '../base/wait.ts';
 import type { ImageApi, RuntimeApi } from '../service/api.ts';
 import { type CallRecord, Calls } from './call.ts';
 import { containerHandlers } from './container-handlers.ts';
 import { imageHandlers } from './image-handlers.ts';
+import { dropLongDeadlines } from './long-deadline.ts';
 import { imageService, runtimeService } from './proto.ts';
 import { runtimeHandlers } from './runtime-handlers.ts';
 import { sandboxHandlers } from './sandbox-handlers.ts';
 
 /** Largest request, in bytes: what a kubelet allows for a reply. */
 const MAX_REQUEST = 16 * 1024 * 1024;
+
+/** Milliseconds for the answers of calls that were aborted to leave. */
+const LAST_ANSWERS_MS = 200;
 
 export interface CriServerOptions {
   /** Path of the unix socket. */
@@ -50,6 +56,7 @@ export class CriServer {
   readonly #sockets = new Set<Socket>();
   readonly #listener = createServer((socket) => this.#accept(socket));
   readonly #grpc: Server;
+  #undo = (): void => {};
   readonly #injector: ReturnType<Server['createConnectionInjector']>;
 
   constructor(options: CriServerOptions, deps: CriServerDeps) {
@@ -75,6 +82,7 @@ export class CriServer {
   async start(): Promise<void> {
     await makeDirectory(dirname(this.#options.socket));
     await listenPrivate(this.#listener, this.#options.socket);
+    this.#undo = dropLongDeadlines();
     this.#log.info({ socket: this.#options.socket }, 'CRI is served');
   }
 
@@ -88,17 +96,21 @@ export class CriServer {
     if (this.#listener.listening) this.#listener.close(() => closed.resolve());
     else closed.resolve();
     this.#calls.abort(reason, 'streams');
-    const ended = Promise.withResolvers<void>();
-    const timer = setTimeout(ended.resolve, this.#options.stopTimeoutMs ?? 5000);
-    this.#grpc.tryShutdown(() => ended.resolve());
-    await ended.promise;
-    clearTimeout(timer);
+    // Every connection is told to start no more calls, and closes after its last answer. The callback does
+    // not wait for that: Node closes the sessions itself before grpc-js can listen for their end.
+    this.#grpc.tryShutdown(() => {});
+    await this.#connectionsClosed(this.#options.stopTimeoutMs ?? 5000);
     this.#calls.abort(reason, 'all');
-    // One turn of the loop for the last answers to leave.
-    await new Promise((resolve) => setImmediate(resolve));
+    await this.#connectionsClosed(LAST_ANSWERS_MS);
     this.#grpc.forceShutdown();
     for (const socket of this.#sockets) socket.destroy();
+    this.#undo();
     await closed.promise;
+  }
+
+  async #connectionsClosed(ms: number): Promise<void> {
+    const closing = [...this.#sockets].map((socket) => once(socket, 'close').catch(() => {}));
+    await within(Promise.all(closing), ms, new AbortController().signal);
   }
 
   #accept(socket: Socket): void {
