@@ -1,0 +1,162 @@
+import { mkdir, readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf, SkiffError } from '../../base/errors.ts';
+import { newId } from '../../base/id.ts';
+import { Inflight } from '../../base/inflight.ts';
+import type { Log } from '../../base/log.ts';
+import type { Rows } from '../../base/rows.ts';
+import { native } from '../../os/native.ts';
+import { removeTree } from '../../os/tree.ts';
+import type { LayerRow } from '../types.ts';
+
+/** What filling a staging directory found out. Null: nothing to keep, no layer is made. */
+export type Filled = Pick<LayerRow, 'implicitDirs' | 'opaqueRoot'> | null;
+
+export interface LayerStoreDeps {
+  rows: Rows<LayerRow>;
+  log: Log;
+}
+
+/**
+ * Unpacked layers on disk. A layer is filled in `staging/`, renamed to `layers/<n>`
+ * when it is whole, synced, and only then gets its row; what a crash leaves
+ * before that has no row and is swept. Directory names are short numbers in base 36,
+ * because 127 of them must fit into one page of mount options.
+ */
+export class LayerStore {
+  readonly #root: string;
+  readonly #rows: Rows<LayerRow>;
+  readonly #log: Log;
+  readonly #filling = new Inflight<LayerRow | null>();
+  readonly #publishing = new Inflight<void>();
+  /** Whole on disk, not yet durable. */
+  readonly #pending = new Map<string, LayerRow>();
+  /** Being removed: not to be used any more. */
+  readonly #leaving = new Map<string, Promise<void>>();
+  #next: number;
+
+  constructor(options: { root: string }, deps: LayerStoreDeps) {
+    this.#root = options.root;
+    this.#rows = deps.rows;
+    this.#log = deps.log;
+    this.#next = 1 + Math.max(0, ...deps.rows.values().map((row) => Number.parseInt(row.directory, 36)));
+  }
+
+  get staging(): string {
+    return join(this.#root, 'staging');
+  }
+  get layers(): string {
+    return join(this.#root, 'layers');
+  }
+
+  /** A layer that may be used: durable, or about to be. */
+  get(id: string): LayerRow | undefined {
+    return this.#leaving.has(id) ? undefined : (this.#rows.get(id) ?? this.#pending.get(id));
+  }
+
+  values(): LayerRow[] {
+    return this.#rows.values();
+  }
+
+  directoryOf(row: LayerRow): string {
+    return join(this.layers, row.directory);
+  }
+
+  /**
+   * The layer `id`, filled by `fill` in an empty directory unless it is here or
+   * being filled for somebody else. The caller must hold `id` against `free`.
+   */
+  async ensure(
+    id: string,
+    signal: AbortSignal,
+    fill: (directory: string, signal: AbortSignal) => Promise<Filled>,
+  ): Promise<LayerRow | null> {
+    await this.#leaving.get(id);
+    const known = this.get(id);
+    if (known !== undefined) return known;
+    return this.#filling.join(id, signal, async (shared) => this.get(id) ?? this.#fill(id, shared, fill));
+  }
+
+  /** Makes layers durable and writes their rows; those that have one are left alone. */
+  async publish(ids: string[]): Promise<void> {
+    await native().syncfs(this.#root);
+    // Not the caller's signal: another pull may wait for the same row.
+    const never = new AbortController().signal;
+    await Promise.all(ids.map((id) => this.#publishing.join(id, never, () => this.#publish(id))));
+  }
+
+  /** Removes the layers for which `unused` is true. */
+  async free(unused: (row: LayerRow) => boolean): Promise<void> {
+    const rows = [...this.#rows.values(), ...this.#pending.values()];
+    const going = rows.filter((row) => !this.#leaving.has(row.id) && unused(row));
+    await Promise.all(
+      going.map((row) => {
+        const gone = this.#free(row).finally(() => this.#leaving.delete(row.id));
+        this.#leaving.set(row.id, gone);
+        return gone;
+      }),
+    );
+  }
+
+  /** Makes the directories, sweeps what has no row, drops rows that have no directory. */
+  async recover(): Promise<void> {
+    for (const path of [this.staging, this.layers]) await mkdir(path, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.staging)) await removeTree(join(this.staging, name));
+    const known = new Set(this.#rows.values().map((row) => row.directory));
+    const present = new Set(await readdir(this.layers));
+    for (const name of present) if (!known.has(name)) await removeTree(join(this.layers, name));
+    for (const row of this.#rows.values()) {
+      if (present.has(row.directory)) continue;
+      this.#log.error({ layer: row.id }, 'a layer has lost its directory; pull its image again');
+      await this.#rows.delete(row.id, { subject: row.id, what: 'layer lost' });
+    }
+  }
+
+  async #fill(
+    id: string,
+    signal: AbortSignal,
+    fill: (directory: string, signal: AbortSignal) => Promise<Filled>,
+  ): Promise<LayerRow | null> {
+    const staged = join(this.staging, newId().slice(0, 16));
+    // Overlayfs shows the mode of a layer's root; an archive that names it sets its own.
+    await mkdir(staged, { mode: 0o755 });
+    try {
+      const filled = await fill(staged, signal);
+      if (filled === null) return null;
+      const { bytes, inodes } = await native().diskUsage(staged);
+      signal.throwIfAborted();
+      const directory = (this.#next++).toString(36);
+      await rename(staged, join(this.layers, directory));
+      const row = { id, directory, usedBytes: Number(bytes), inodes: Number(inodes), ...filled };
+      this.#pending.set(id, row);
+      return row;
+    } finally {
+      await removeTree(staged);
+    }
+  }
+
+  async #publish(id: string): Promise<void> {
+    const row = this.#pending.get(id);
+    if (row === undefined) {
+      if (this.#rows.get(id) !== undefined) return;
+      throw new SkiffError('aborted', `publish layer ${id}: it was removed meanwhile; pull again`);
+    }
+    const { usedBytes, inodes } = row;
+    await this.#rows.insert(row, { subject: id, what: 'layer made', detail: { usedBytes, inodes } });
+    this.#pending.delete(id);
+  }
+
+  async #free(row: LayerRow): Promise<void> {
+    // The row goes first: a crash in between leaves a directory that nobody knows, and never the other way round.
+    if (this.#pending.has(row.id)) this.#pending.delete(row.id);
+    else await this.#rows.delete(row.id, { subject: row.id, what: 'layer removed' });
+    const trash = join(this.staging, `${newId().slice(0, 16)}.gone`);
+    try {
+      await rename(this.directoryOf(row), trash);
+    } catch (cause) {
+      if (errnoOf(cause) !== 'ENOENT') throw cause;
+      return;
+    }
+    await removeTree(trash);
+  }
+}
