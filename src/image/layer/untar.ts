@@ -8,6 +8,8 @@ type EntryStream = { on(event: 'data', listener: (chunk: Uint8Array) => void): u
   on(event: 'end' | 'error', listener: () => void): unknown;
 };
 
+const BLOCK = 512;
+
 patchTarStream();
 
 /** Feeds an archive's bytes through tar-stream and each entry into a layer writer, in order. */
@@ -16,6 +18,9 @@ export class Untar {
   readonly #extract: Extract;
   readonly #closed: Promise<void>;
   #failure: unknown;
+  #received = 0;
+  /** Between a file's first byte and its last. */
+  #inFile = false;
 
   constructor(deps: { writer: LayerWriter }) {
     this.#writer = deps.writer;
@@ -35,6 +40,7 @@ export class Untar {
 
   /** Resolves when there is room for more. */
   async write(chunk: Uint8Array): Promise<void> {
+    this.#received += chunk.byteLength;
     if (this.#failure === undefined && !this.#extract.write(chunk))
       await Promise.race([
         new Promise<void>((resolve) => this.#extract.once('drain', () => resolve())),
@@ -45,7 +51,9 @@ export class Untar {
 
   /** The archive has ended: all entries are written when this resolves. */
   async end(): Promise<void> {
-    this.#extract.end(undefined);
+    // umoci leaves the padding of the last file out, and Go's archive/tar takes that for the archive's end.
+    const padding = this.#inFile ? 0 : -this.#received & (BLOCK - 1);
+    this.#extract.end(padding === 0 ? undefined : Buffer.alloc(padding));
     await this.#closed;
     this.#check();
   }
@@ -63,7 +71,15 @@ export class Untar {
         next();
         return;
       }
-      stream.on('data', (chunk) => this.#guarded(() => sink?.write(chunk)));
+      let left = header.size;
+      this.#inFile = true;
+      stream.on('data', (chunk) =>
+        this.#guarded(() => {
+          left -= chunk.byteLength;
+          this.#inFile = left > 0;
+          sink?.write(chunk);
+        }),
+      );
       stream.on('end', () =>
         this.#guarded(() => {
           sink?.end();
