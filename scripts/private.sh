@@ -40,8 +40,14 @@ case "${SKIFF_PRIVATE_STAGE:-}" in
     trap back EXIT
     echo $$ >"$home/cgroup.procs"
     code=0
+    interrupted=0
     SKIFF_PRIVATE_STAGE=inside unshare --cgroup --mount --net --uts --ipc --pid --fork --kill-child \
-      --mount-proc --propagation private -- "$0" "$@" || code=$?
+      --mount-proc --propagation private -- "$0" "$@" <&0 &
+    inner=$!
+    # Its first process inside dies with it, and with that one all of them.
+    trap 'interrupted=1; kill -KILL "$inner" 2>/dev/null || true' INT TERM HUP
+    wait "$inner" || code=$?
+    if [[ $interrupted == 1 ]]; then wait "$inner" || code=$?; fi
     exit "$code"
     ;;
   inside)
