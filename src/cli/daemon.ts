@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { parse } from 'smol-toml';
 import { readFileIfThere } from '../base/files.ts';
 import type { CriClient } from '../cri/client.ts';
 import { OpsClient, probe } from './ops-client.ts';
@@ -60,7 +59,10 @@ export class Daemon {
  * keep a client from a daemon that runs, so nothing is validated here.
  */
 async function configuredState(file: string): Promise<string> {
-  const { configFiles, configSource } = await import('../config/load.ts');
+  const [{ configFiles, configSource }, { parse }] = await Promise.all([
+    import('../config/load.ts'),
+    import('smol-toml'),
+  ]);
   let state = DEFAULT_STATE;
   for (const path of await configFiles(configSource(file === '' ? undefined : file))) {
     try {

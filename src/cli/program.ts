@@ -1,25 +1,14 @@
-import { Command, InvalidArgumentError, Option } from 'commander';
-import { LOG_LEVELS } from '../base/log.ts';
+import { Command, InvalidArgumentError, type Option } from 'commander';
 import { VERSION } from '../base/version.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
 import type { RunOptions } from './run-spec.ts';
+import type { ServeOptions } from './serve.ts';
 
-/** What `skiff serve` was told; '' = as configured. */
-export interface ServeOptions {
-  config: string;
-  root: string;
-  state: string;
-  logLevel: string;
-}
-
-export interface ProgramDeps {
-  serve(options: ServeOptions): Promise<void>;
-  /** The exit code of a command that has one of its own. */
-  exitWith(code: number): void;
-}
+/** Takes the exit code of a command that has one of its own. */
+type ExitWith = (code: number) => void;
 
 /** The command line. Every command loads its own code only when it is called, so that `skiff ps` starts fast. */
-export function program(deps: ProgramDeps): Command {
+export function program(exitWith: ExitWith): Command {
   const skiff = new Command('skiff')
     .description('A container runtime that a kubelet drives over CRI, and a client of it.')
     .version(VERSION, '-V, --version')
@@ -33,12 +22,12 @@ export function program(deps: ProgramDeps): Command {
     .showHelpAfterError('(add -h for help)')
     .configureHelp({ optionDescription: describeOption })
     .addHelpText('after', EXIT_CODES);
-  serveCommand(skiff, deps);
-  runCommands(skiff, deps);
+  serveCommand(skiff);
+  runCommands(skiff, exitWith);
   listCommands(skiff);
   imageCommands(skiff);
   lifeCommands(skiff);
-  hostCommands(skiff, deps);
+  hostCommands(skiff, exitWith);
   configCommands(skiff);
   return skiff;
 }
@@ -48,7 +37,7 @@ Exit codes: 0 done; 1 failed; 2 wrong usage. "run" and "exec" pass on the code o
 their command; what they fail at themselves is 125, a command that cannot be run
 126, one that is not there 127, an exec past its --timeout 124.`;
 
-function serveCommand(skiff: Command, deps: ProgramDeps): void {
+function serveCommand(skiff: Command): void {
   skiff
     .command('serve')
     .description('run the daemon in the foreground, until SIGTERM or Ctrl-C; containers run on')
@@ -59,11 +48,12 @@ function serveCommand(skiff: Command, deps: ProgramDeps): void {
     )
     .option('--root <dir>', 'directory of what is kept (overrides the file)', '')
     .option('--state <dir>', 'directory of the sockets (overrides the file)', '')
-    .addOption(new Option('--log-level <level>', 'overrides the file').choices([...LOG_LEVELS]).default(''))
+    .option('--log-level <level>', 'trace, debug, info, warn, error or fatal (overrides the file)', '')
     .addHelpText('after', examples('skiff serve', 'skiff serve --config ./test.toml --log-level debug'))
     .action(async (options: ServeOptions) => {
       const outer = skiff.opts<DaemonOptions>();
-      await deps.serve({
+      const { serve } = await import('./serve.ts');
+      await serve({
         ...options,
         config: options.config || outer.config,
         state: options.state || outer.state,
@@ -71,7 +61,7 @@ function serveCommand(skiff: Command, deps: ProgramDeps): void {
     });
 }
 
-function runCommands(skiff: Command, deps: ProgramDeps): void {
+function runCommands(skiff: Command, exitWith: ExitWith): void {
   skiff
     .command('run <image> [cmd...]')
     .description(
@@ -101,7 +91,7 @@ function runCommands(skiff: Command, deps: ProgramDeps): void {
     )
     .action(async (image: string, cmd: string[], options: RunOptions) => {
       const { run } = await import('./run.ts');
-      deps.exitWith(await run(await daemon(skiff), image, cmd, options));
+      exitWith(await run(await daemon(skiff), image, cmd, options));
     });
   skiff
     .command('exec <container> <cmd...>')
@@ -111,7 +101,7 @@ function runCommands(skiff: Command, deps: ProgramDeps): void {
     .addHelpText('after', examples('skiff exec web -- cat /etc/hostname'))
     .action(async (name: string, cmd: string[], options: { timeout: number }) => {
       const { exec } = await import('./exec.ts');
-      deps.exitWith(await exec(await daemon(skiff), name, cmd, options));
+      exitWith(await exec(await daemon(skiff), name, cmd, options));
     });
   skiff
     .command('logs <container>')
@@ -198,7 +188,7 @@ function lifeCommands(skiff: Command): void {
     );
 }
 
-function hostCommands(skiff: Command, deps: ProgramDeps): void {
+function hostCommands(skiff: Command, exitWith: ExitWith): void {
   skiff
     .command('doctor')
     .description('check what this host offers to containers, and say what to do about what is missing')
@@ -206,7 +196,7 @@ function hostCommands(skiff: Command, deps: ProgramDeps): void {
     .addHelpText('after', examples('skiff doctor'))
     .action(async (options) => {
       const { doctor } = await import('./doctor.ts');
-      deps.exitWith(await doctor(await daemon(skiff), skiff.opts<DaemonOptions>().config, options));
+      exitWith(await doctor(await daemon(skiff), skiff.opts<DaemonOptions>().config, options));
     });
   skiff
     .command('version')
@@ -250,9 +240,8 @@ function daemon(skiff: Command): Promise<Daemon> {
 }
 
 /** Defaults that say nothing ('' and false) are left out; the texts tell those that are worked out. */
-function describeOption({ description, defaultValue, argChoices }: Option): string {
-  const choices = argChoices === undefined ? '' : ` (${argChoices.join(', ')})`;
-  return `${description}${choices}${typeof defaultValue === 'number' ? ` (default: ${defaultValue})` : ''}`;
+function describeOption({ description, defaultValue }: Option): string {
+  return `${description}${typeof defaultValue === 'number' ? ` (default: ${defaultValue})` : ''}`;
 }
 
 function examples(...lines: string[]): string {
