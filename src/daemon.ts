@@ -108,7 +108,17 @@ async function buildHall(
   const runtimes = await findRuntimes(config, layout, driver, log);
   const events = new Events({}, { log });
   const holds = new LayerHolds();
-  const images = newImages(store, { live, layout }, { containers, holds, log });
+  const images = new Images(
+    { root: layout.root, settings: () => live.current.image },
+    {
+      rows: store.rows<ImageRow>('images'),
+      layers: store.rows<LayerRow>('layers'),
+      layersInUse: () =>
+        new Set([...containers.values().flatMap((row) => row.rootfs.lowers), ...holds.held()]),
+      log,
+    },
+  );
+  disposal.defer(() => images.close());
   const cni = new Cni({ ...config.cni, binDirs: [...config.cni.binDirs] }, { log });
   await cni.start();
   disposal.defer(() => cni.stop());

@@ -34,6 +34,9 @@ const registry = v.object(
   {
     plain_http: key(flag(), false, { description: 'Speak HTTP without TLS to this registry.' }),
     skip_verify: key(flag(), false, { description: 'Accept any TLS certificate.' }),
+    ca_file: key(text('the path of a PEM file'), '', {
+      description: 'PEM file with the certificate authorities to trust beside those of the system.',
+    }),
   },
   'a table',
 );
