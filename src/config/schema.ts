@@ -85,7 +85,8 @@ export const schema = v.object(
         }),
         conf_template: key(text('a path'), '', {
           description:
-            'File with a configuration, {{.PodCIDR}} in it, that is written to conf_dir when the kubelet tells the range of pod addresses; "" = none.',
+            'File with a configuration, {{.PodCIDR}}, {{.PodCIDRRanges}} and {{.Routes}} in it, that is written to conf_dir when the kubelet tells the ranges of pod addresses; "" = none.',
+          reloadable: true,
         }),
         max_conf_num: key(whole(0, 1000), 1, {
           description: 'How many configurations of conf_dir are used, in name order; 0 = all.',
@@ -154,10 +155,6 @@ export const schema = v.object(
             reloadable: true,
           },
         ),
-        drain_exec_sync_io_timeout: key(duration(), '1s', {
-          description: 'How long ExecSync waits for output of children that outlive the command.',
-          reloadable: true,
-        }),
       },
       'Containers.',
     ),
@@ -175,7 +172,6 @@ export const schema = v.object(
       {
         collect_period: key(duration(), '10s', {
           description: 'How often CPU use and the disk use of writable layers are sampled.',
-          reloadable: true,
         }),
       },
       'Statistics.',
