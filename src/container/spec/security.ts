@@ -17,6 +17,7 @@ export interface SecurityChapter {
 /**
  * A privileged container holds all capabilities of the host and has neither
  * seccomp profile nor hidden or read-only paths; for others all is as CRI sent it.
+ * An AppArmor profile that is named holds for both, as with containerd.
  */
 export async function securityChapter(input: Input): Promise<SecurityChapter> {
   const { security } = input.config;
@@ -32,7 +33,7 @@ export async function securityChapter(input: Input): Promise<SecurityChapter> {
     process: {
       capabilities: capabilitySets(held),
       noNewPrivileges: security.noNewPrivs,
-      ...(apparmorProfile === '' || security.privileged ? {} : { apparmorProfile }),
+      ...(apparmorProfile === '' ? {} : { apparmorProfile }),
     },
     linux: {
       ...(seccomp === undefined ? {} : { seccomp }),

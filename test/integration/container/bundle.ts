@@ -148,12 +148,6 @@ export class Container {
     return output(this.#runtime, [...this.#global, 'exec', '--process', file, this.#id]);
   }
 
-  async update(resources: object): Promise<Output> {
-    const file = join(this.#bundle, 'resources.json');
-    await writeFile(file, JSON.stringify(resources));
-    return output(this.#runtime, [...this.#global, 'update', '--resources', file, this.#id]);
-  }
-
   async kill(): Promise<Output> {
     await output(this.#runtime, [...this.#global, 'kill', this.#id, 'KILL']);
     return this.ended;

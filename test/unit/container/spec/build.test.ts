@@ -68,7 +68,7 @@ describe('buildSpec', () => {
     assert.equal(spec.annotations?.['io.kubernetes.cri.sandbox-id'], 'a'.repeat(64));
   });
 
-  it('sends masked and read-only paths on, and none of them to a privileged container', async () => {
+  it('sends masked and read-only paths on, and to a privileged container none of them and no seccomp', async () => {
     const paths = { maskedPaths: ['/proc/kcore'], readonlyPaths: ['/proc/sys'] };
     const { linux } = (await buildSpec(secured(paths))).spec;
     assert.deepEqual({ maskedPaths: linux.maskedPaths, readonlyPaths: linux.readonlyPaths }, paths);
@@ -86,7 +86,7 @@ describe('buildSpec', () => {
     assert.deepEqual(privileged.linux.maskedPaths, []);
     assert.deepEqual(privileged.linux.readonlyPaths, []);
     assert.equal(privileged.linux.seccomp, undefined);
-    assert.equal(privileged.process.apparmorProfile, undefined);
+    assert.equal(privileged.process.apparmorProfile, 'mine');
     assert.deepEqual(privileged.linux.resources.devices, [{ allow: true, access: 'rwm' }]);
   });
 
