@@ -155,7 +155,7 @@ export class Container {
 }
 
 /** What the real runtime says of itself. */
-function featuresOf(path: string): Promise<RuntimeFeatures> {
+export function featuresOf(path: string): Promise<RuntimeFeatures> {
   const options = { name: 'test', path, root: '/run/skiff-spec-test', systemdCgroup: false };
   return new OciRuntime(options, { log: silentLog() }).features();
 }

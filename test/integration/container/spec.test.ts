@@ -15,7 +15,7 @@ import {
   sandboxRow,
   security,
 } from '../../unit/container/builders.ts';
-import { Lab, output, RUNTIMES } from './bundle.ts';
+import { featuresOf, Lab, output, RUNTIMES } from './bundle.ts';
 
 /** Capability masks, as the bits of linux/capability.h. */
 const CAP = { NET_ADMIN: 1n << 12n, NET_RAW: 1n << 13n, CHOWN: 1n << 0n } as const;
@@ -222,6 +222,24 @@ for (const runtime of RUNTIMES) {
         }
       } finally {
         await unmount(source);
+      }
+    });
+
+    it('makes a mount recursively read-only where the runtime can, and refuses it where it cannot', async () => {
+      const source = join(lab.dir, `rro-${runtime.replaceAll('/', '-')}`);
+      await mkdir(join(source, 'inner'), { recursive: true });
+      await bindMount(lab.rootfs, join(source, 'inner'));
+      try {
+        const change = { containerPath: '/data', hostPath: source, readonly: true };
+        const plain = config({}, { mounts: [mount(change)] });
+        assert.equal(await ask('touch /data/inner/tmp/x && echo written', plain), 'written');
+        const recursive = config({}, { mounts: [mount({ ...change, recursiveReadonly: true })] });
+        const able = (await featuresOf(runtime)).mountOptions?.includes('rro') ?? false;
+        if (!able) return await assert.rejects(run('true', recursive), /RROUnsupported/);
+        const result = await run('touch /data/inner/tmp/x', recursive);
+        assert.match(result.stderr, /Read-only file system/);
+      } finally {
+        await unmount(join(source, 'inner'));
       }
     });
 
