@@ -1,4 +1,4 @@
-import { isCode } from '../base/errors.ts';
+import { isCode, messageOf } from '../base/errors.ts';
 import type { Daemon } from './daemon.ts';
 import { findContainer, inventory } from './names.ts';
 import { note } from './output.ts';
@@ -24,10 +24,9 @@ export async function exec(
       return reply.exit_code;
     });
   } catch (cause) {
-    note(`skiff: ${(cause as Error).message}`);
+    const message = messageOf(cause);
+    note(`skiff: ${message}`);
     if (isCode(cause, 'deadline_exceeded')) return EXIT_TIMED_OUT;
-    return /executable file .*not found|exec.*: no such file/.test((cause as Error).message)
-      ? EXIT_NOT_FOUND
-      : EXIT_OURS;
+    return /executable file .*not found|exec.*: no such file/.test(message) ? EXIT_NOT_FOUND : EXIT_OURS;
   }
 }
