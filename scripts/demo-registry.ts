@@ -41,7 +41,7 @@ function findBusybox(): string {
 /** The one layer, uncompressed: busybox with a hard link per applet, a user, a page. */
 async function layer(busybox: string, applets: string[]): Promise<Buffer> {
   const archive = pack();
-  const add = (header: Parameters<Pack['entry']>[0], content?: string | Buffer) =>
+  const add = (header: Parameters<Pack['entry']>[0], content: string | Buffer = '') =>
     archive.entry({ mode: 0o755, mtime: new Date(0), ...header }, content);
   for (const name of ['bin', 'etc', 'www']) add({ name: `${name}/`, type: 'directory' });
   add({ name: 'tmp/', type: 'directory', mode: 0o1777 });

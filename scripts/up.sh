@@ -35,7 +35,13 @@ SKIFF=$SKIFF_REPO/dist/skiff
 recorded() { [[ -f $RECORD/$1 ]] && cat "$RECORD/$1"; }
 # Notes a path that --down removes: only what was not there before.
 made() { grep -qxF "$1" "$RECORD/made" 2>/dev/null || echo "$1" >>"$RECORD/made"; }
-claim() { [[ -e $1 ]] || made "$1"; }
+claim() {
+  local path=$1
+  while [[ ! -e $path ]]; do
+    made "$path"
+    path=$(dirname "$path")
+  done
+}
 
 # write_new FILE: stdin becomes FILE where there is none.
 write_new() {
@@ -44,9 +50,8 @@ write_new() {
     cat >/dev/null
     return 0
   fi
-  claim "$(dirname "$file")"
+  claim "$file"
   mkdir -p "$(dirname "$file")"
-  made "$file"
   cat >"$file"
   say "wrote $file"
 }
@@ -78,14 +83,11 @@ resident() {
   done
   return 1
 }
-# Runs a command where the daemon is.
-inside() {
+# Sets INSIDE: what to put before a command that is to run where the daemon is.
+find_inside() {
   local pid
-  if [[ $(recorded mode) == private ]] && pid=$(resident); then
-    nsenter --target "$pid" --mount --net --cgroup -- "$@"
-  else
-    "$@"
-  fi
+  INSIDE=()
+  [[ $MODE == host ]] || ! pid=$(resident) || INSIDE=(nsenter --target "$pid" --mount --net --cgroup --)
 }
 
 write_files() {
@@ -155,26 +157,25 @@ enter_namespaces() {
 
 start_daemon() {
   local pid waited
-  if pid=$(daemon_pid) && [[ -S /run/skiff/skiff.sock ]]; then
+  if pid=$(daemon_pid); then
     say "the daemon runs already (pid $pid)"
     return 0
   fi
   step "The daemon (its log: $LOG)"
   local command=("$SKIFF" serve)
   if [[ $MODE == private ]]; then
-    command=(env SKIFF_UP_STAGE=namespaces "$0")
-    if pid=$(resident); then command=(nsenter --target "$pid" --mount --net --cgroup -- "$SKIFF" serve); fi
+    find_inside
+    if [[ ${#INSIDE[@]} == 0 ]]; then command=(env SKIFF_UP_STAGE=namespaces "$0"); else command=("${INSIDE[@]}" "$SKIFF" serve); fi
   fi
-  for path in /var/lib/skiff /run/skiff /var/lib/cni "$LOG" "${LOG%/*}/pods"; do claim "$path"; done
+  for path in /var/lib/skiff /run/skiff /var/lib/cni/networks/skiff "$LOG"; do claim "$path"; done
   # The locks and the terminal of this script are nothing to a daemon.
   setsid "${command[@]}" >>"$LOG" 2>&1 </dev/null 9>&- &
   pid=$!
   for ((waited = 0; waited < 300; waited++)); do
-    if [[ -S /run/skiff/skiff.sock ]] && "$SKIFF" version 2>/dev/null | grep -qi daemon; then break; fi
-    if ! kill -0 "$pid" 2>/dev/null; then break; fi
+    if "$SKIFF" ps -q >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null; then break; fi
     sleep 0.1
   done
-  kill -0 "$pid" 2>/dev/null && [[ -S /run/skiff/skiff.sock ]] || {
+  "$SKIFF" ps -q >/dev/null 2>&1 || {
     tail -n 20 "$LOG" | sed 's/^/      | /' >&2
     die 'the daemon did not start' "its log is $LOG; try: $SKIFF doctor"
   }
@@ -213,7 +214,7 @@ NFT
 pull_demo() {
   local out pid reference waited
   out=$(mktemp /tmp/skiff-demo.XXXXXX)
-  inside "$NODE" "$SKIFF_REPO/scripts/demo-registry.ts" >"$out" 2>&1 </dev/null &
+  "${INSIDE[@]}" "$NODE" "$SKIFF_REPO/scripts/demo-registry.ts" >"$out" 2>&1 </dev/null &
   pid=$!
   for ((waited = 0; waited < 100; waited++)); do
     [[ -s $out ]] || ! kill -0 "$pid" 2>/dev/null && break
@@ -250,7 +251,7 @@ show_answer() {
   pod=$("$SKIFF" pods -q | head -n 1)
   address=$("$SKIFF" inspect "$pod" | "$NODE" -p 'JSON.parse(fs.readFileSync(0, "utf8")).status.network.ip')
   for ((tried = 0; tried < 50; tried++)); do
-    answer=$(inside busybox wget -q -T 5 -O - "http://$address:$PORT/" 2>/dev/null | head -n 5) && [[ -n $answer ]] && break
+    answer=$("${INSIDE[@]}" busybox wget -q -T 5 -O - "http://$address:$PORT/" 2>/dev/null | head -n 5) && [[ -n $answer ]] && break
     sleep 0.2
   done
   step "http://$address:$PORT/ answers"
@@ -284,8 +285,9 @@ remove_pods() {
   mapfile -t pods < <("$SKIFF" pods -aq)
   mapfile -t images < <("$SKIFF" images -q)
   step "Removing ${#pods[@]} pods and ${#images[@]} images"
-  [[ ${#pods[@]} == 0 ]] || "$SKIFF" rm -f "${pods[@]}" >/dev/null
-  [[ ${#images[@]} == 0 ]] || "$SKIFF" rmi "${images[@]}" >/dev/null
+  local help="its log is $LOG; try again: sudo scripts/up.sh --down"
+  [[ ${#pods[@]} == 0 ]] || "$SKIFF" rm -f "${pods[@]}" >/dev/null || die 'a pod could not be removed' "$help"
+  [[ ${#images[@]} == 0 ]] || "$SKIFF" rmi "${images[@]}" >/dev/null || die 'an image could not be removed' "$help"
 }
 
 # Chains that the CNI plugins made and left: empty once no pod is there.
@@ -348,8 +350,9 @@ up() {
     say 'the daemon gets mount, network and cgroup namespaces of its own'
   fi
   start_daemon
+  find_inside
   step 'skiff doctor'
-  inside "$SKIFF" doctor | sed 's/^/    /' || say 'pods may fail: see above'
+  "${INSIDE[@]}" "$SKIFF" doctor | sed 's/^/    /' || say 'pods may fail: see above'
   run_pod
   show_answer
   say_next
