@@ -53,9 +53,9 @@ export class Crictl {
     return stdout.trimEnd();
   }
 
-  /** What `crictl ... -o json` printed. */
-  async json<T>(...args: string[]): Promise<T> {
-    return JSON.parse(await this.run(...args, '-o', 'json')) as T;
+  /** What `crictl COMMAND -o json ...` printed. */
+  async json<T>(command: string, ...args: string[]): Promise<T> {
+    return JSON.parse(await this.run(command, '-o', 'json', ...args)) as T;
   }
 
   /** Writes a pod or container configuration where crictl can read it; its path. */
