@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "commands.h"
 
+#include "memory.h"
 #include "report.h"
 
 #include <errno.h>
@@ -198,6 +199,7 @@ int init_main(void)
   if (write_all(READY_FD, "k", 1) < 0)
     return 1;
   syscall(SYS_close_range, 0, ~0U, 0);
+  forget_clean_pages();
   for (siginfo_t info;;) {
     int signal = sigwaitinfo(&taken, &info);
     /* Only from outside the namespace (sender's pid unknown here): a container may not end the pod. */

@@ -1,15 +1,14 @@
 #define _GNU_SOURCE
 #include "commands.h"
 
+#include "memory.h"
 #include "report.h"
 #include "shim.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <link.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 
@@ -57,40 +56,22 @@ static void oom_ready(struct shim *shim, struct source *source, uint32_t events)
   end_read_oom(shim);
 }
 
-static int unmap_clean(struct dl_phdr_info *info, size_t size, void *data)
-{
-  (void)size;
-  (void)data;
-  for (int i = 0; i < info->dlpi_phnum; i++) {
-    const ElfW(Phdr) *part = &info->dlpi_phdr[i];
-    if (part->p_type != PT_LOAD || (part->p_flags & PF_W) != 0)
-      continue;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE) - 1;
-    uintptr_t start = (info->dlpi_addr + part->p_vaddr) & ~page;
-    uintptr_t end = (info->dlpi_addr + part->p_vaddr + part->p_memsz + page) & ~page;
-    madvise((void *)start, end - start, MADV_DONTNEED);
-  }
-  return 0;
-}
-
-/* Starting has mapped most of the program; the loop needs little of it, and there is one shim per container. */
-static void forget_pages(void)
-{
-  dl_iterate_phdr(unmap_clean, NULL);
-}
-
 static int loop(struct shim *shim)
 {
-  struct epoll_event events[32];
-  while (!shim->done) {
+  struct epoll_event events[16];
+  for (bool lean = false;;) {
     int wait = clients_sweep(shim), end = end_step(shim);
     if (shim->done)
       return 0;
     if (end >= 0 && (wait < 0 || end < wait))
       wait = end;
-    int count = epoll_wait(shim->epoll, events, sizeof(events) / sizeof(events[0]), wait);
+    bool idle = wait < 0;
+    int count = epoll_wait(shim->epoll, events, sizeof(events) / sizeof(events[0]), idle && !lean ? LEAN_MS : wait);
     if (count < 0 && errno != EINTR)
       return -errno;
+    lean = idle && count == 0;
+    if (lean)
+      forget_clean_pages();
     for (int i = 0; i < count; i++) {
       struct source *source = events[i].data.ptr;
       if (source->fd >= 0)
@@ -177,7 +158,6 @@ int run_command(const struct options *options)
     watch(&shim, &oom, EPOLLPRI);
   stdio_watch(&shim);
   report_pid(shim.init);
-  forget_pages();
   /* A SIGCHLD that came while the runtime was waited for has been read already. */
   end_reap(&shim);
   loop(&shim);

@@ -22,6 +22,8 @@ enum {
   DRAIN_TOTAL_MS = 30000,
   /* How long clients may take to fetch what is queued for them at the end. */
   LINGER_MS = 5000,
+  /* How long nothing must happen before the shim makes itself small. */
+  LEAN_MS = 500,
 };
 
 struct shim;
