@@ -132,7 +132,7 @@ async function buildHall(
     },
   );
   disposal.defer(() => running.close());
-  const stats = new Stats({ collectPeriodMs: config.stats.collectPeriod }, { log });
+  const stats = new Stats({ collectPeriodMs: config.stats.collectPeriod, stateRoot: layout.root }, { log });
   disposal.defer(() => stats.stop());
   const exec = new ExecSync(
     { stateDir: layout.state },
