@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { CriClient } from '../cri/client.ts';
-import type { ContainerStatus__Output as ContainerStatus } from '../cri/gen/runtime/v1/ContainerStatus.ts';
+import type { ContainerStatus } from './cri-types.ts';
 
 /** How often the status is asked for in case an event is lost. */
 const POLL_MS = 1000;

@@ -1,5 +1,5 @@
 import { SkiffError } from '../base/errors.ts';
-import type { Image__Output as Image } from '../cri/gen/runtime/v1/Image.ts';
+import type { Image } from './cri-types.ts';
 import type { Daemon } from './daemon.ts';
 import { bytes, print, printIds, printJson, shortId, table } from './output.ts';
 

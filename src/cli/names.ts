@@ -1,7 +1,6 @@
 import { SkiffError } from '../base/errors.ts';
 import type { CriClient } from '../cri/client.ts';
-import type { Container__Output as Container } from '../cri/gen/runtime/v1/Container.ts';
-import type { PodSandbox__Output as Pod } from '../cri/gen/runtime/v1/PodSandbox.ts';
+import type { Container, Pod } from './cri-types.ts';
 import { shortId } from './output.ts';
 
 /** All containers and pods, newest first. */

@@ -91,7 +91,7 @@ function runCommands(skiff: Command, exitWith: ExitWith): void {
     )
     .action(async (image: string, cmd: string[], options: RunOptions) => {
       const { run } = await import('./run.ts');
-      exitWith(await run(await daemon(skiff), image, cmd, options));
+      exitWith(await run(await daemon(skiff), image, command(cmd), options));
     });
   skiff
     .command('exec <container> <cmd...>')
@@ -101,7 +101,7 @@ function runCommands(skiff: Command, exitWith: ExitWith): void {
     .addHelpText('after', examples('skiff exec web -- cat /etc/hostname'))
     .action(async (name: string, cmd: string[], options: { timeout: number }) => {
       const { exec } = await import('./exec.ts');
-      exitWith(await exec(await daemon(skiff), name, cmd, options));
+      exitWith(await exec(await daemon(skiff), name, command(cmd), options));
     });
   skiff
     .command('logs <container>')
@@ -233,6 +233,11 @@ function configCommands(skiff: Command): void {
     .command('reload')
     .description('make the daemon read its files again, as SIGHUP does')
     .action(async () => (await import('./config.ts')).configReload(await daemon(skiff)));
+}
+
+/** The words after the image or container; `--` before them is allowed, and part of them where it stands later. */
+function command(words: string[]): string[] {
+  return words[0] === '--' ? words.slice(1) : words;
 }
 
 function daemon(skiff: Command): Promise<Daemon> {

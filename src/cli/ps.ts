@@ -1,5 +1,5 @@
 import type { CriClient } from '../cri/client.ts';
-import type { Container__Output as Container } from '../cri/gen/runtime/v1/Container.ts';
+import type { Container } from './cri-types.ts';
 import type { Daemon } from './daemon.ts';
 import { inventory, podName } from './names.ts';
 import { age, type Cell, print, printIds, printJson, shortId, table } from './output.ts';

@@ -3,8 +3,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { messageOf } from '../base/errors.ts';
 import type { CriClient } from '../cri/client.ts';
-import type { PodSandbox__Output as Pod } from '../cri/gen/runtime/v1/PodSandbox.ts';
-import type { PodSandboxConfig } from '../cri/gen/runtime/v1/PodSandboxConfig.ts';
+import type { Pod, PodConfig } from './cri-types.ts';
 import type { Daemon } from './daemon.ts';
 import { note } from './output.ts';
 import { LOG_FILE, podOf, RUN_LABEL, type RunOptions } from './run-spec.ts';
@@ -12,7 +11,7 @@ import { LOG_FILE, podOf, RUN_LABEL, type RunOptions } from './run-spec.ts';
 /** The pod of one `skiff run`, and the directory of its log, which the daemon knows only as a path. */
 export class RunPod {
   readonly name: string;
-  readonly config: PodSandboxConfig;
+  readonly config: PodConfig;
   readonly #logDirectory: string;
   #id = '';
 

@@ -1,7 +1,6 @@
 import { resolve } from 'node:path';
 import { SkiffError } from '../base/errors.ts';
-import type { ContainerConfig } from '../cri/gen/runtime/v1/ContainerConfig.ts';
-import type { PodSandboxConfig } from '../cri/gen/runtime/v1/PodSandboxConfig.ts';
+import type { ContainerConfig, PodConfig } from './cri-types.ts';
 
 /** What `skiff run` was asked for. */
 export interface RunOptions {
@@ -39,12 +38,7 @@ const READONLY_PATHS = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/pro
 const SECCOMP = { profile_type: 'RuntimeDefault' } as const;
 
 /** The pod of `skiff run`: one container, namespaces of its own, the node's network only where asked for. */
-export function podOf(
-  options: RunOptions,
-  name: string,
-  uid: string,
-  logDirectory: string,
-): PodSandboxConfig {
+export function podOf(options: RunOptions, name: string, uid: string, logDirectory: string): PodConfig {
   return {
     metadata: { name, uid, namespace: 'default', attempt: 0 },
     hostname: options.hostNetwork ? '' : name.slice(0, 63),

@@ -1,4 +1,4 @@
-import type { ContainerStats__Output as ContainerStats } from '../cri/gen/runtime/v1/ContainerStats.ts';
+import type { ContainerStats } from './cri-types.ts';
 import type { Daemon } from './daemon.ts';
 import { findContainer, inventory } from './names.ts';
 import { bytes, print, printJson, shortId, table } from './output.ts';
