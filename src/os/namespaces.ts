@@ -55,5 +55,10 @@ const WRITER = `
 const fs = require('node:fs');
 for (const [key, value] of JSON.parse(fs.readFileSync(0, 'utf8'))) {
   const file = '/proc/sys/' + key.replace(/[./]/g, (c) => (c === '.' ? '/' : '.'));
-  try { fs.writeFileSync(file, value); } catch (e) { console.error(key + ': ' + e.message); process.exit(1); }
+  try {
+    fs.writeFileSync(file, value);
+  } catch (e) {
+    console.error(key + ': ' + e.message);
+    process.exitCode = 1;
+  }
 }`;

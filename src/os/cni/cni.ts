@@ -56,7 +56,7 @@ export class Cni {
   readonly #probe: StatusProbe;
   readonly #gate = new Gate();
   #networks: LoadedNetwork[] = [];
-  #loadError: SkiffError | undefined;
+  #loadError: SkiffError | undefined = new SkiffError('unavailable', 'CNI configuration not read yet');
   #loading: Promise<void> = Promise.resolve();
 
   constructor(options: CniOptions, deps: { log: Log }) {

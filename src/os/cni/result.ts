@@ -55,7 +55,9 @@ function belongs(ip: CniIp, interfaces: CniInterface[], ifName: string): boolean
       'internal',
       `CNI result: address ${ip.address} names interface ${ip.interface} of ${interfaces.length}`,
     );
-  return target.name === ifName && target.sandbox !== undefined && target.sandbox !== '';
+  // Not all plugins fill in `sandbox`; where one does, an interface of that name on the host is another.
+  const sandboxed = interfaces.some(({ name, sandbox }) => name === ifName && sandbox);
+  return target.name === ifName && (!sandboxed || Boolean(target.sandbox));
 }
 
 function bareAddress(cidr: string): string {

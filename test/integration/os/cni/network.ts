@@ -5,7 +5,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { silentLog } from '../../../../src/base/log.ts';
-import { Cni } from '../../../../src/os/cni/cni.ts';
+import { Cni, type CniOptions } from '../../../../src/os/cni/cni.ts';
 import type { CniRequest } from '../../../../src/os/cni/request.ts';
 import { pinSandbox, unpinSandbox } from '../../../../src/os/namespaces.ts';
 import { run } from '../../../../src/os/process.ts';
@@ -85,7 +85,7 @@ export class TestNetwork {
     return JSON.parse(await readFile(join(this.directory, `${name}.${command}.json`), 'utf8'));
   }
 
-  async cni(options: { timeoutMs?: number; maxConfNum?: number } = {}): Promise<Cni> {
+  async cni(options: Partial<CniOptions> = {}): Promise<Cni> {
     const binDirs = [join(this.directory, 'bin'), SYSTEM_PLUGINS];
     const cni = new Cni({ confDir: this.confDir, binDirs, maxConfNum: 1, ...options }, { log: silentLog() });
     this.#undo.push(() => cni.stop());

@@ -113,6 +113,22 @@ describe('CNI configuration that changes', () => {
     await assert.rejects(cni.add(await net.pod()), /no CNI configuration/);
   });
 
+  it('is written from a template for the pod CIDR of the node, once', async () => {
+    const template = join(net.directory, 'template');
+    await writeFile(
+      template,
+      '{"cniVersion":"1.0.0","name":"pods","plugins":[{"type":"noter","cidr":"{{.PodCIDR}}"}]}',
+    );
+    const templated = await net.cni({ confTemplate: template });
+    await cni.renderTemplate('10.4.0.0/24');
+    await templated.renderTemplate('');
+    assert.equal(templated.status().ready, false, 'no template, or no CIDR: nothing is written');
+    await templated.renderTemplate('10.4.0.0/24,fd04::/64');
+    await templated.renderTemplate('10.5.0.0/24');
+    assert.equal((await templated.add(await net.pod())).networkName, 'pods');
+    assert.equal((await net.input('noter', 'ADD')).cidr, '10.4.0.0/24');
+  });
+
   it('follows files and the directory itself', async () => {
     await net.configure([{ type: 'noter' }]);
     await until(() => cni.status().ready);

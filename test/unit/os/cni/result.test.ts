@@ -48,6 +48,12 @@ describe('podAddresses', () => {
     assert.deepEqual(podAddresses({ interfaces, ips }, 'eth0').ips, ['10.0.0.2', '10.0.0.4']);
   });
 
+  it('takes an interface of the right name where the plugin leaves `sandbox` out', () => {
+    const ips = [{ address: '10.0.0.1/24', interface: 0 }];
+    assert.deepEqual(podAddresses({ interfaces: [{ name: 'eth0' }], ips }, 'eth0').ips, ['10.0.0.1']);
+    assert.deepEqual(podAddresses({ interfaces: [{ name: 'cni0' }], ips }, 'eth0').ips, []);
+  });
+
   it('reads `version` of 0.3.1 and 0.4.0 entries as nothing special', () => {
     const ips = [{ version: '4', address: '10.1.0.5/16', gateway: '10.1.0.1', interface: 2 }];
     assert.deepEqual(podAddresses({ ...SPEC_BRIDGE, cniVersion: '0.3.1', ips }, 'eth0').ips, ['10.1.0.5']);
