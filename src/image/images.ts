@@ -215,7 +215,12 @@ export class Images {
       hold.add(...diffIds, chainId(diffIds), ...documents);
       const concurrency = settings.maxConcurrentDownloads;
       const fetchOptions = { name, concurrency, retry, stallTimeoutMs, progress };
-      await fetchLayers(resolved, fetchOptions, { client, store: this.#store, pool: this.#pool }, signal);
+      await fetchLayers(
+        resolved,
+        fetchOptions,
+        { client, store: this.#store, pool: this.#pool, log: this.#log },
+        signal,
+      );
       const id = await this.#commit(reference, resolved, signal);
       tell('done');
       return id;

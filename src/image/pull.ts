@@ -1,5 +1,6 @@
 import { mapBounded } from '../base/bounded.ts';
 import { SkiffError } from '../base/errors.ts';
+import type { Log } from '../base/log.ts';
 import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/image-spec.ts';
 import type { LayerStore } from './layer/layer-store.ts';
 import type { LayerPool } from './layer/pool.ts';
@@ -66,6 +67,7 @@ interface FetchDeps {
   client: RegistryClient;
   store: LayerStore;
   pool: LayerPool;
+  log: Log;
 }
 
 /** Brings the layers that are not here yet, some side by side; one that fails ends the others. */
@@ -115,6 +117,8 @@ async function fetchLayer(
   tell(options, descriptor, 'fetching', 0);
   await deps.store.ensure(diffId, signal, async (directory, shared) => {
     const facts = await unpackInWorker(descriptor, diffId, directory, options, deps, shared);
+    for (const warning of facts.warnings)
+      deps.log.warn({ image: options.name, layer: descriptor.digest }, `left out of a layer: ${warning}`);
     return { implicitDirs: facts.implicitDirs, opaqueRoot: facts.opaqueRoot };
   });
   tell(options, descriptor, 'done', descriptor.size);

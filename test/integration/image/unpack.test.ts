@@ -279,11 +279,11 @@ describe('entries', () => {
     assert.equal(open(), before);
   });
 
-  it('a hundred thousand small entries go through', async () => {
+  it('twenty thousand small entries go through', async () => {
     const layer = newLayer();
-    const entries = Array.from({ length: 100_000 }, (_, n) => tarEntry({ name: `d/${n % 100}/${n}` }));
+    const entries = Array.from({ length: 20_000 }, (_, n) => tarEntry({ name: `d/${n % 100}/${n}` }));
     await unpackInto(layer, archive(...entries));
-    assert.equal(Number(execFileSync('find', [layer, '-type', 'f', '-printf', '.']).length), 100_000);
+    assert.equal(Number(execFileSync('find', [layer, '-type', 'f', '-printf', '.']).length), 20_000);
   });
 });
 
