@@ -14,9 +14,10 @@ import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { type Pack, pack } from 'tar-stream';
 
+const PORT = 5088;
 const USAGE = `usage: node scripts/demo-registry.ts [-h]
 
-Serves 127.0.0.1:PORT/skiff/demo:latest, an image of this machine's static busybox
+Serves 127.0.0.1:${PORT} (another port where that is taken): skiff/demo:latest, an image of this machine's static busybox
 whose container answers HTTP on port 80, until SIGTERM. Prints the reference.`;
 
 const INDEX_PAGE = 'hello from a pod that skiff runs\n';
@@ -116,8 +117,11 @@ if (parseArgs({ options: { help: { type: 'boolean', short: 'h' } } }).values.hel
     const digest = kind === 'manifests' && wanted === 'latest' ? manifest : wanted;
     send(response, blobs.get(digest), digest, request.method === 'HEAD');
   });
-  server.listen(0, '127.0.0.1', () => {
+  server.on('listening', () => {
     const { port } = server.address() as AddressInfo;
     console.log(`127.0.0.1:${port}/skiff/demo:latest`);
   });
+  // The same port each time, where it is free: then the image keeps its name.
+  server.once('error', () => server.listen(0, '127.0.0.1'));
+  server.listen(PORT, '127.0.0.1');
 }

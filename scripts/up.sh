@@ -43,6 +43,15 @@ claim() {
   done
 }
 
+# Directories of skiff's own go with all that is in them, others only when nothing else is in them.
+remove() {
+  case $1 in
+    /var/lib/skiff | /run/skiff | /var/lib/cni/networks/skiff) rm -rf --one-file-system "$1" ;;
+    *) if [[ -d $1 ]]; then rmdir "$1" 2>/dev/null || return 0; else rm -f "$1"; fi ;;
+  esac
+  say "removed $1"
+}
+
 # write_new FILE: stdin becomes FILE where there is none.
 write_new() {
   local file=$1
@@ -63,8 +72,9 @@ controllers_missing() {
   return 1
 }
 
-# A daemon's pid is only worth something together with its start time (field 22 of /proc/PID/stat).
-start_time() { sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
+# A daemon's pid is only worth something together with its start time (field 22 of /proc/PID/stat);
+# nothing for a zombie, which a container's init may leave for long.
+start_time() { sed -n 's/.*) //; /^[^ZX]/p' "/proc/$1/stat" 2>/dev/null | cut -d' ' -f20; }
 daemon_pid() {
   local pid started
   read -r pid started < <(recorded daemon) || return 1
@@ -167,7 +177,7 @@ start_daemon() {
     find_inside
     if [[ ${#INSIDE[@]} == 0 ]]; then command=(env SKIFF_UP_STAGE=namespaces "$0"); else command=("${INSIDE[@]}" "$SKIFF" serve); fi
   fi
-  for path in /var/lib/skiff /run/skiff /var/lib/cni/networks/skiff "$LOG"; do claim "$path"; done
+  for path in /var/lib/skiff /run/skiff /var/lib/cni/networks/skiff /run/netns "$LOG"; do claim "$path"; done
   # The locks and the terminal of this script are nothing to a daemon.
   setsid "${command[@]}" >>"$LOG" 2>&1 </dev/null 9>&- &
   pid=$!
@@ -225,41 +235,46 @@ pull_demo() {
   if [[ $reference != 127.0.0.1:* ]]; then die "the demo registry did not start: $reference"; fi
   IMAGE=$reference
   local code=0
-  "$SKIFF" pull "$IMAGE" | sed 's/^/    /' || code=$?
+  "$SKIFF" pull "$IMAGE" 2>&1 | sed 's/^/    /' || code=$?
   kill "$pid"
   wait "$pid" 2>/dev/null || true
   [[ $code == 0 ]] || die 'the pull failed' "the daemon's log is $LOG"
 }
 
 run_pod() {
-  step "Image ${IMAGE:-(made of this machine\'s busybox)}"
+  step "Image ${IMAGE:-made of the busybox of this machine}"
   if [[ -z $IMAGE ]]; then
     pull_demo
   else
     [[ $MODE == host ]] || connect_host
-    "$SKIFF" pull "$IMAGE" | sed 's/^/    /' || die 'the pull failed' "is the name right? the daemon's log is $LOG"
+    "$SKIFF" pull "$IMAGE" 2>&1 | sed 's/^/    /' || die 'the pull failed' "is the name right? the daemon's log is $LOG"
   fi
   step "Pod $POD"
   "$SKIFF" rm -f "$POD" >/dev/null 2>&1 || true
-  "$SKIFF" run -d --name "$POD" "$IMAGE" ${COMMAND[0]+-- "${COMMAND[@]}"} >/dev/null ||
+  "$SKIFF" run -d --name "$POD" "$IMAGE" "${COMMAND[@]}" >/dev/null ||
     die 'the pod did not start' "its steps: $SKIFF events --since 5m; the daemon's log: $LOG"
   "$SKIFF" ps | sed 's/^/    /'
 }
 
 show_answer() {
-  local pod address answer='' tried
+  local pod address answer=''
   pod=$("$SKIFF" pods -q | head -n 1)
   address=$("$SKIFF" inspect "$pod" | "$NODE" -p 'JSON.parse(fs.readFileSync(0, "utf8")).status.network.ip')
-  for ((tried = 0; tried < 50; tried++)); do
-    answer=$("${INSIDE[@]}" busybox wget -q -T 5 -O - "http://$address:$PORT/" 2>/dev/null | head -n 5) && [[ -n $answer ]] && break
-    sleep 0.2
-  done
+  # With Node: Debian's static busybox crashes in wget, and curl may not be there.
+  answer=$("${INSIDE[@]}" "$NODE" -e '
+    const ask = async (left) => {
+      try {
+        const answer = await fetch(process.argv[1], { signal: AbortSignal.timeout(5000) });
+        console.log((await answer.text()).split("\n").slice(0, 5).join("\n"));
+      } catch { if (left > 0) setTimeout(ask, 200, left - 1); }
+    };
+    ask(50);' "http://$address:$PORT/") || true
   step "http://$address:$PORT/ answers"
   if [[ -n $answer ]]; then sed 's/^/    /' <<<"$answer"; else say 'nothing'; fi
   step 'Its log'
-  "$SKIFF" logs "$POD" | tail -n 10 | sed 's/^/    /'
+  "$SKIFF" logs "$POD" 2>&1 | tail -n 10 | sed 's/^/    /'
   [[ -n $answer ]] || die "port $PORT of the pod does not answer" \
-    "give the port that the image serves: scripts/up.sh $IMAGE --port N" "or look into it: $SKIFF logs $POD"
+    "give the port that the image serves: scripts/up.sh IMAGE --port N" "or look into it: $SKIFF logs $POD"
 }
 
 say_next() {
@@ -282,8 +297,9 @@ stop_daemon() {
 
 remove_pods() {
   local pods images
-  mapfile -t pods < <("$SKIFF" pods -aq)
-  mapfile -t images < <("$SKIFF" images -q)
+  pods=$("$SKIFF" pods -aq) && images=$("$SKIFF" images -q) || die 'the daemon does not answer' "its log is $LOG"
+  mapfile -t pods < <(grep . <<<"$pods")
+  mapfile -t images < <(grep . <<<"$images")
   step "Removing ${#pods[@]} pods and ${#images[@]} images"
   local help="its log is $LOG; try again: sudo scripts/up.sh --down"
   [[ ${#pods[@]} == 0 ]] || "$SKIFF" rm -f "${pods[@]}" >/dev/null || die 'a pod could not be removed' "$help"
@@ -329,7 +345,7 @@ down() {
     rmdir "$view"
   fi
   step 'Removing files'
-  tac "$RECORD/made" | while read -r path; do rm -rf --one-file-system "$path" && say "removed $path"; done
+  while read -r path; do remove "$path"; done <"$RECORD/made"
   rm -rf "$RECORD"
   say 'nothing of it is left; the cache stays: '"$SKIFF_CACHE"
 }
