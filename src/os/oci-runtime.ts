@@ -73,20 +73,24 @@ export class OciRuntime {
   }
 
   /**
-   * The whole command line (without the program) that runs the OCI process in `processFile` in a container. What the
-   * runtime itself has to say goes to `logFile`, as `errorInLog` reads it: stdout and stderr are the process's own.
+   * The whole command line that runs the OCI process in `processFile` in a container. What the runtime itself has to
+   * say goes to `logFile`, as `errorInLog` reads it: stdout and stderr are the process's own. With `detach` it ends
+   * once the process runs and `pidFile` names it; else it stays, passes streams and signals on, and ends as it did.
    */
-  execArgs(exec: {
+  execCommand(exec: {
     id: string;
     processFile: string;
     logFile: string;
-    pidFile?: string;
-    tty?: boolean;
+    pidFile: string;
+    detach: boolean;
+    tty: boolean;
   }): string[] {
     return [
+      this.path,
       ...this.globalArgs(),
       ...['--log', exec.logFile, '--log-format', 'json', 'exec', '--process', exec.processFile],
-      ...(exec.pidFile === undefined ? [] : ['--pid-file', exec.pidFile]),
+      ...['--pid-file', exec.pidFile],
+      ...(exec.detach ? ['--detach'] : []),
       ...(exec.tty ? ['--tty'] : []),
       exec.id,
     ];

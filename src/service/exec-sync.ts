@@ -8,14 +8,15 @@ import type { ContainerRow } from '../container/types.ts';
 import type { Process } from '../oci/runtime-spec.ts';
 import { native } from '../os/native.ts';
 import { errorInLog, type OciRuntime } from '../os/oci-runtime.ts';
+import { artefact } from '../os/paths.ts';
 import { type RunResult, run } from '../os/process.ts';
 import type { ExecResult } from './api.ts';
 
 /**
- * ExecSync: a command in a running container, to its end. The runtime's `exec`
- * command is the parent of the process as long as it runs, and names a file
- * under `<stateDir>/containers/<id>/exec/` on its command line: so a later
- * daemon finds what an earlier one left.
+ * ExecSync: a command in a running container, to its end. `skiff-exec` is the
+ * parent of the process and names a directory of ours on its command line,
+ * `<stateDir>/containers/<id>/exec/...`: so a later daemon finds what an
+ * earlier one left.
  */
 export class ExecSync {
   readonly #stateDir: string;
@@ -45,11 +46,14 @@ export class ExecSync {
     const directory = join(this.#directory(container.id), newId().slice(0, 16));
     try {
       await makeDirectory(directory, 0o700);
-      const [processFile, logFile] = [join(directory, 'process.json'), join(directory, 'log')];
-      await writeFile(processFile, JSON.stringify(process), { mode: 0o600 });
-      const args = runtime.execArgs({ id: container.id, processFile, logFile });
-      const result = await run(runtime.path, args, { timeoutMs: timeoutSeconds * 1000, signal });
-      return resultOf(result, (await readFileIfThere(logFile)) ?? '', timeoutSeconds);
+      const files = filesIn(directory);
+      await writeFile(files.processFile, JSON.stringify(process), { mode: 0o600 });
+      const command = runtime.execCommand({ id: container.id, ...files, detach: true, tty: false });
+      const result = await run(artefact('skiff-exec'), [files.pidFile, ...command], {
+        timeoutMs: timeoutSeconds * 1000,
+        signal,
+      });
+      return await resultOf(result, files, timeoutSeconds);
     } catch (cause) {
       throw SkiffError.from(cause, action);
     } finally {
@@ -74,17 +78,36 @@ export class ExecSync {
   }
 }
 
-function resultOf(result: RunResult, log: string, timeoutSeconds: number): ExecResult {
+interface ExecFiles {
+  processFile: string;
+  logFile: string;
+  pidFile: string;
+}
+
+function filesIn(directory: string): ExecFiles {
+  return {
+    processFile: join(directory, 'process.json'),
+    logFile: join(directory, 'log'),
+    pidFile: join(directory, 'pid'),
+  };
+}
+
+async function resultOf(result: RunResult, files: ExecFiles, timeoutSeconds: number): Promise<ExecResult> {
   if (result.timedOut)
     throw new SkiffError(
       'deadline_exceeded',
       `the command did not end within ${timeoutSeconds} s and was killed`,
     );
-  const said = errorInLog(log);
-  if (result.code === 0 || (result.code !== null && said === undefined))
+  const started = (await readFileIfThere(files.pidFile)) !== undefined;
+  if (started && result.code !== null)
     return { stdout: result.stdout, stderr: result.stderr, exitCode: result.code };
   // The peers answer UNKNOWN for a command that cannot be started, and the kubelet shows the text as it is.
-  throw new SkiffError('unknown', said ?? `the runtime was killed by signal ${result.signal}`);
+  const said =
+    errorInLog((await readFileIfThere(files.logFile)) ?? '') ?? result.stderr.toString('utf8').trim();
+  throw new SkiffError(
+    'unknown',
+    said || `the command was not started (${result.code ?? `signal ${result.signal}`})`,
+  );
 }
 
 async function namesIn(directory: string): Promise<string[]> {
