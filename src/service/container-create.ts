@@ -59,7 +59,13 @@ async function create(
       // The sandbox may have been stopped while this went on.
       requireReady(sandboxOf(hall, sandboxId));
       const why = { subject: id, what: 'created', detail: { image: image.id, ms: op.timings() } };
-      await op.step('write row', () => hall.containers.insert(made, why));
+      await op.step(
+        'write row',
+        () => hall.containers.insert(made, why),
+        () => hall.containers.delete(id, { subject: id, what: 'creation undone' }),
+      );
+      // Once more: from here on whoever removes the sandbox sees the container.
+      requireReady(sandboxOf(hall, sandboxId));
       emitContainer(hall, 'created', made);
       return id;
     });

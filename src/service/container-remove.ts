@@ -18,11 +18,9 @@ export async function removeContainer(hall: Hall, call: CallContext, id: string)
 }
 
 async function remove(hall: Hall, call: CallContext, row: ContainerRow): Promise<void> {
-  // A start under way ends first: it would make what is being removed.
-  await hall.calls.change.settled(`start ${row.id}`);
   await hall.operations.run('RemoveContainer', row.id, async (op) => {
     await op.step('end', () => endContainer(hall, call, row.id));
-    await hall.running.get(row.id)?.gone;
+    await op.step('forget', () => hall.running.forget(row));
     await op.step('unmount', () => releaseContainer(hall, row.id));
     await op.step('delete row', () =>
       hall.containers.delete(row.id, { subject: row.id, what: 'container removed' }),

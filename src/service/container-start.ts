@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { nowNs } from '../base/clock.ts';
 import { SkiffError } from '../base/errors.ts';
 import { type ContainerRow, stateOf } from '../container/types.ts';
@@ -10,6 +11,7 @@ import { containerOf, runtimeOf, sandboxOf } from './lookup.ts';
 
 /** Exit code of a container that the OCI runtime could not start, as containerd has it. */
 const START_ERROR_CODE = 128;
+const SIGKILL = 9;
 
 /**
  * StartContainer: CREATED to RUNNING, through one shim and one call of the OCI
@@ -35,7 +37,7 @@ async function start(hall: Hall, id: string): Promise<void> {
       .step(
         'start',
         () => launch(hall, row),
-        (made) => made.kill(9, true),
+        (made) => abandon(hall, row, made),
       )
       .catch((cause) => failStart(hall, row, SkiffError.from(cause)));
     const running = await op.step('write row running', () => markRunning(hall, row.id, shim));
@@ -59,6 +61,14 @@ function launch(hall: Hall, row: ContainerRow): Promise<Shim> {
     stdinOnce: row.config.stdinOnce,
     maxLine: hall.options.maxLogLineSize,
   });
+}
+
+/** Undoes a start whose row could not be written: the container is as it was created. */
+async function abandon(hall: Hall, row: ContainerRow, shim: Shim): Promise<void> {
+  await shim.kill(SIGKILL, true);
+  await shim.exited;
+  await hall.running.forget(row);
+  await rm(hall.layout.exitFile(row.id), { force: true });
 }
 
 /** The row of a container whose shim runs; also what recovery writes when it finds a shim that no row tells of. */

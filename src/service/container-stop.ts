@@ -1,7 +1,7 @@
 import { SkiffError } from '../base/errors.ts';
 import { within } from '../base/wait.ts';
 import { signalNumber } from '../container/stop-signal.ts';
-import { type ContainerRow, stateOf } from '../container/types.ts';
+import type { ContainerRow } from '../container/types.ts';
 import { describeProcess } from '../os/end-process.ts';
 import type { CallContext } from './api.ts';
 import type { Hall } from './hall.ts';
@@ -10,7 +10,7 @@ import type { RunningContainer } from './running.ts';
 
 const SIGKILL = 9;
 
-type Stopper = Pick<Hall, 'containers' | 'running' | 'options'>;
+type Stopper = Pick<Hall, 'calls' | 'containers' | 'running' | 'options'>;
 
 /**
  * StopContainer: the stop signal, `timeout` seconds of grace, then SIGKILL;
@@ -25,18 +25,18 @@ export async function stopContainer(
 ): Promise<void> {
   const row = findContainer(hall, id);
   if (row === undefined) return;
+  // A start under way ends first, else what it makes would run on.
+  await hall.calls.change.settled(`start ${row.id}`);
   const entry = hall.running.get(row.id);
-  if (entry === undefined || stateOf(row) === 'exited') return;
+  if (entry === undefined) return;
   if (timeout > 0 && (await endsInGrace(entry, row, timeout, call.signal))) return;
   await kill(entry, row, hall.options.killTimeoutMs, call.signal);
 }
 
 /** Kills a container at once and waits until its cgroup is gone too. */
 export async function endContainer(hall: Stopper, call: CallContext, id: string): Promise<void> {
-  const entry = hall.running.get(id);
-  if (entry === undefined) return;
   await stopContainer(hall, call, id, 0);
-  await entry.gone;
+  await hall.running.get(id)?.gone.catch(() => undefined);
 }
 
 async function endsInGrace(

@@ -21,15 +21,21 @@ import { teardownSandbox } from './sandbox-teardown.ts';
  * a shim that answers, a namespace file, an exit record.
  */
 export async function recover(hall: Hall): Promise<void> {
-  await Promise.all(hall.containers.values().map((row) => recoverContainer(hall, row)));
-  await Promise.all(hall.sandboxes.values().map((row) => recoverSandbox(hall, row)));
-  await sweepContainers(hall);
-  await sweepSandboxes(hall);
+  const told = (what: string, id: string) => (cause: unknown) =>
+    hall.log.error({ id, err: cause }, `${what} was not recovered; it can still be removed`);
+  await Promise.all(
+    hall.containers.values().map((row) => recoverContainer(hall, row).catch(told('a container', row.id))),
+  );
+  await Promise.all(
+    hall.sandboxes.values().map((row) => recoverSandbox(hall, row).catch(told('a sandbox', row.id))),
+  );
+  await sweepContainers(hall).catch(told('what a half-made container left', ''));
+  await sweepSandboxes(hall).catch(told('what a half-made sandbox left', ''));
   await hall.images.recover();
 }
 
 async function recoverContainer(hall: Hall, row: ContainerRow): Promise<void> {
-  if (stateOf(row) === 'exited') return;
+  if (stateOf(row) === 'exited') return hall.running.forget(row);
   await hall.exec.sweep(row.id);
   const shim = await connectShim(hall.layout.containerRun(row.id)).catch(() => undefined);
   if (shim !== undefined) {

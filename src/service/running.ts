@@ -67,7 +67,7 @@ export class Running {
   /** Follows `row` through `shim` until its end. */
   watch(row: ContainerRow, shim: Shim): void {
     const ended = shim.exited.then((told) => this.#end(row, told));
-    const gone = ended.then(() => this.#cleanUp(row));
+    const gone = ended.then(() => this.forget(row));
     const entry = { shim, stopSent: false, ended, gone };
     this.#entries.set(row.id, entry);
     gone
@@ -82,7 +82,13 @@ export class Running {
   /** Records the end of a container whose shim is not there any more (after a restart of the daemon). */
   async recordLost(row: ContainerRow): Promise<void> {
     await this.#end(row, null);
-    await this.#cleanUp(row);
+    await this.forget(row);
+  }
+
+  /** Frees what the OCI runtime and the kernel still keep of a container that has ended; nothing there is fine. */
+  async forget(row: ContainerRow): Promise<void> {
+    await this.#runtimeOf(row.runtimeHandler).delete(row.id, { force: true });
+    await removeCgroup(row.cgroupPath);
   }
 
   /** Lets go of all shims; the containers run on. */
@@ -118,11 +124,6 @@ export class Running {
         await sleep(WRITE_RETRY_MS, undefined, { ref: false });
       }
     }
-  }
-
-  async #cleanUp(row: ContainerRow): Promise<void> {
-    await this.#runtimeOf(row.runtimeHandler).delete(row.id, { force: true });
-    await removeCgroup(row.cgroupPath);
   }
 }
 
