@@ -9,6 +9,7 @@ import { unpinSandbox } from '../os/namespaces.ts';
 import { isAlive } from '../os/process.ts';
 import { connectShim } from '../os/shim.ts';
 import { removeTree } from '../os/tree.ts';
+import { networkRequest } from '../sandbox/network-request.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import { releaseContainer } from './container-remove.ts';
 import { markRunning } from './container-start.ts';
@@ -32,6 +33,16 @@ export async function recover(hall: Hall): Promise<void> {
   await sweepContainers(hall).catch(told('what a half-made container left', ''));
   await sweepSandboxes(hall).catch(told('what a half-made sandbox left', ''));
   await hall.images.recover();
+  collectNetworks(hall);
+}
+
+/** Tells the CNI plugins which attachments are still wanted (GC, CNI 1.1.0); nothing waits for it. */
+function collectNetworks(hall: Hall): void {
+  const valid = hall.sandboxes
+    .values()
+    .filter((row) => row.namespaces.net !== null && !row.torndown)
+    .map((row) => ({ containerID: row.id, ifname: networkRequest(row).ifName }));
+  hall.cni.gc(valid).catch((err) => hall.log.warn({ err }, 'CNI garbage collection failed'));
 }
 
 async function recoverContainer(hall: Hall, row: ContainerRow): Promise<void> {

@@ -174,11 +174,11 @@ async function addNetwork(
   const { net } = row.namespaces;
   if (net === null) return null;
   const request = networkRequest(row);
-  const network = await op.step(
-    'cni add',
-    () => hall.cni.add(request, signal),
-    (added) => hall.cni.del(request, added),
-  );
+  let network: SandboxNetwork | null = null;
+  // Owed before the ADD: where it fails and so does its own clean-up, DEL is tried once more, and if that
+  // fails too the sandbox stays NOTREADY, so that no address is lost.
+  op.owe('cni add', () => hall.cni.del(request, network));
+  network = await op.step('cni add', () => hall.cni.add(request, signal));
   const sysctls = interfaceSysctls(row.config);
   if (sysctls.length > 0) await op.step('set interface sysctls', () => writeNetSysctls(net, sysctls));
   return network;
