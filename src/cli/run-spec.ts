@@ -61,7 +61,8 @@ export function containerOf(
     metadata: { name, attempt: 0 },
     image: { image, user_specified_image: image },
     args,
-    envs: options.env.map(envOf),
+    // Values travel as bytes.
+    envs: options.env.map(envOf).map(({ key, value }) => ({ key, value: Buffer.from(value) })),
     mounts: options.volume.map(mountOf),
     labels: {},
     log_path: LOG_FILE,

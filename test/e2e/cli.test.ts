@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createClient } from '../../src/cri/client.ts';
+import { TestDaemon } from '../harness/daemon.ts';
+import { type Inventory, leaks, takeInventory } from '../harness/leaks.ts';
 import { busyboxImage, TestRegistry } from '../harness/registry.ts';
 
 /**
@@ -13,7 +15,7 @@ import { busyboxImage, TestRegistry } from '../harness/registry.ts';
  * user calls them. Needs root; run through scripts/private.sh.
  */
 
-const MAIN = join(import.meta.dirname, '../../src/main.ts');
+const PROGRAM = join(import.meta.dirname, '../../dist/skiff');
 
 interface Done {
   code: number | null;
@@ -21,15 +23,14 @@ interface Done {
   stderr: string;
 }
 
-let directory: string;
-let config: string;
-let daemon: ChildProcess;
+let daemon: TestDaemon;
 let registry: TestRegistry;
 let image: string;
+let atStart: Inventory;
 
 /** A running command; `done` resolves at its end. */
 function start(...args: string[]): { child: ChildProcess; out: () => string; done: Promise<Done> } {
-  const child = spawn(process.execPath, [MAIN, '--config', config, ...args], {
+  const child = spawn(PROGRAM, ['--config', daemon.config, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let stdout = '';
@@ -64,61 +65,27 @@ async function until(what: string, test: () => Promise<boolean> | boolean): Prom
 async function nothingLeft(): Promise<void> {
   assert.equal(await output('ps', '-aq'), '');
   assert.equal(await output('pods', '-aq'), '');
-  assert.deepEqual(await readdir(join(directory, 'lib/logs')), []);
+  assert.deepEqual(await readdir(join(daemon.root, 'logs')), []);
 }
 
 before(async () => {
-  directory = await mkdtemp('/tmp/sk-');
-  config = join(directory, 'config.toml');
-  await mkdir(join(directory, 'net.d'));
-  await writeFile(
-    join(directory, 'net.d/10-test.conflist'),
-    JSON.stringify({
-      cniVersion: '1.0.0',
-      name: 'cli-test',
-      plugins: [
-        {
-          type: 'bridge',
-          bridge: 'sk-cli0',
-          isGateway: true,
-          ipMasq: true,
-          hairpinMode: true,
-          ipam: {
-            type: 'host-local',
-            ranges: [[{ subnet: '10.97.0.0/24' }]],
-            routes: [{ dst: '0.0.0.0/0' }],
-            dataDir: join(directory, 'ipam'),
-          },
-        },
-        { type: 'portmap', capabilities: { portMappings: true } },
-      ],
-    }),
-  );
-  await writeFile(
-    config,
-    `root = "${directory}/lib"
-state = "${directory}/run"
-cgroup_driver = "cgroupfs"
-tolerate_missing_controllers = true
-[cni]
-conf_dir = "${directory}/net.d"
-`,
-  );
+  const layouts = await mkdtemp(join(tmpdir(), 'sk-image-'));
   registry = await TestRegistry.start();
-  await registry.push(await busyboxImage(directory), 'busybox:latest');
+  await registry.push(await busyboxImage(layouts), 'busybox:latest');
+  await rm(layouts, { recursive: true });
   image = `${registry.host}/busybox:latest`;
-  daemon = start('serve').child;
-  await until('the daemon answers', async () => (await skiff('ps')).code === 0);
+  daemon = await TestDaemon.start();
+  atStart = await takeInventory(daemon);
 });
 
 after(async () => {
-  const ended = new Promise((resolve) => daemon.once('exit', resolve));
-  daemon.kill('SIGTERM');
-  assert.equal(await ended, 0, 'the daemon ends cleanly');
-  assert.equal(existsSync(join(directory, 'run/skiff.sock')), false);
-  assert.equal(existsSync(join(directory, 'run/ops.sock')), false);
+  await skiff('rmi', image);
+  assert.deepEqual(await leaks(daemon, atStart), []);
+  assert.equal(await daemon.terminate(), 0, 'the daemon ends cleanly');
+  assert.equal(existsSync(daemon.socket), false);
+  assert.equal(existsSync(daemon.opsSocket), false);
+  await daemon[Symbol.asyncDispose]();
   await registry.stop();
-  await rm(directory, { recursive: true });
 });
 
 describe('skiff run', () => {
@@ -141,9 +108,19 @@ describe('skiff run', () => {
   });
 
   it('gives environment, mounts and a name', async () => {
-    await writeFile(join(directory, 'shared'), 'from the host\n');
+    await writeFile(join(daemon.directory, 'shared'), 'from the host\n');
     const stdout = await output(
-      ...['run', '--name', 'named', '-e', 'WHO=me', '-v', `${directory}/shared:/shared:ro`, image, '--'],
+      ...[
+        'run',
+        '--name',
+        'named',
+        '-e',
+        'WHO=me',
+        '-v',
+        `${daemon.directory}/shared:/shared:ro`,
+        image,
+        '--',
+      ],
       ...['sh', '-c', 'hostname; echo $WHO; cat /shared; echo x 2>/dev/null >/shared || echo read-only'],
     );
     assert.equal(stdout, 'named\nme\nfrom the host\nread-only\n');
@@ -211,7 +188,7 @@ describe('a pod that is left running', () => {
     assert.match(header!, /^CONTAINER +IMAGE +STATE +AGE +NAME +ATTEMPT +POD$/);
     assert.match(line!, new RegExp(`^${id.slice(0, 12)} +${image} +running +\\d+s +web +0 +default/web$`));
     assert.deepEqual(rest, []);
-    assert.match(await output('pods'), /default\/web +ready +\d+s +10\.97\.0\.\d+ +1 +\(default\)/);
+    assert.match(await output('pods'), /default\/web +ready +\d+s +10\.99\.0\.\d+ +1 +\(default\)/);
     assert.equal((await output('ps', '-q')).trim(), id);
     assert.equal(JSON.parse(await output('ps', '--json'))[0].id, id);
   });
@@ -236,9 +213,7 @@ describe('a pod that is left running', () => {
     const { status } = JSON.parse(await output('inspect', id));
     await rename(status.log_path, `${status.log_path}.1`);
     await sleep(500);
-    const cri = createClient(join(directory, 'run/skiff.sock'));
-    await cri.runtime.ReopenContainerLog({ container_id: id });
-    cri.close();
+    await daemon.cri.runtime.ReopenContainerLog({ container_id: id });
     const count = () => following.out().match(/^line \d+$/gm)?.length ?? 0;
     const before = count();
     await until('more lines', () => count() > before + 4);
@@ -331,10 +306,10 @@ describe('the host and the configuration', () => {
   });
 
   it('doctor fails where limits cannot be kept and nobody tolerates it', async () => {
-    const strict = join(directory, 'strict.toml');
+    const strict = join(daemon.directory, 'strict.toml');
     await writeFile(
       strict,
-      (await readFile(config, 'utf8')).replace('tolerate_missing_controllers = true', ''),
+      (await readFile(daemon.config, 'utf8')).replace('tolerate_missing_controllers = true', ''),
     );
     const done = await skiff('--config', strict, 'doctor');
     assert.equal(done.code, 1);
@@ -342,22 +317,19 @@ describe('the host and the configuration', () => {
   });
 
   it('a changed file is taken over, a wrong one refused', async () => {
-    const text = await readFile(config, 'utf8');
-    await writeFile(config, `${text}[log]\nlevel = "debug"\n`);
-    await until('the level', async () =>
-      (await output('config', 'show', '--running')).includes('level = "debug"'),
-    );
-    await writeFile(config, `${text}[log]\nlevl = "debug"\n`);
+    const text = await readFile(daemon.config, 'utf8');
+    const running = async () => output('config', 'show', '--running');
+    await writeFile(daemon.config, text.replace("level = 'debug'", "level = 'warn'"));
+    await until('the level', async () => (await running()).includes('level = "warn"'));
+    await writeFile(daemon.config, text.replace("level = 'debug'", "levl = 'debug'"));
     const refused = await skiff('config', 'reload');
     assert.equal(refused.code, 1);
     assert.match(
       refused.stderr,
       /old one stays in force: .*config\.toml:\d+: log\.levl: .*did you mean log\.level\?/,
     );
-    await writeFile(config, text);
-    await until('the old level', async () =>
-      (await output('config', 'show', '--running')).includes('level = "info"'),
-    );
+    await writeFile(daemon.config, text);
+    await until('the old level', async () => (await running()).includes('level = "debug"'));
     assert.match(await output('config', 'check'), /^valid: /);
   });
 
@@ -382,7 +354,7 @@ describe('the host and the configuration', () => {
 
 /** portmap's rules serve the addresses of the host, not its loopback before route_localnet. */
 async function viaHostPort(port: number): Promise<{ host: string; text: string }> {
-  const host = '10.97.0.1';
+  const host = '10.99.0.1';
   const reply = await fetch(`http://${host}:${port}/`);
   return { host, text: await reply.text() };
 }
