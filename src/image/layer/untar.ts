@@ -1,16 +1,14 @@
-import { type Extract, extract, type Header } from 'tar-stream';
+import type { Extract, Header } from 'tar-stream';
 import { SkiffError } from '../../base/errors.ts';
 import type { LayerWriter } from '../../os/layer-writer.ts';
 import { layerStep, type TarHeader } from './tar-entry.ts';
-import { patchTarStream } from './tar-patch.ts';
+import { tarReader } from './tar-reader.ts';
 
 type EntryStream = { on(event: 'data', listener: (chunk: Uint8Array) => void): unknown } & {
   on(event: 'end' | 'error', listener: () => void): unknown;
 };
 
 const BLOCK = 512;
-
-patchTarStream();
 
 /** Feeds an archive's bytes through tar-stream and each entry into a layer writer, in order. */
 export class Untar {
@@ -24,9 +22,7 @@ export class Untar {
 
   constructor(deps: { writer: LayerWriter }) {
     this.#writer = deps.writer;
-    // Latin1 keeps one character per byte; the declared options lack the package's own two.
-    const options: object = { filenameEncoding: 'latin1', allowUnknownFormat: true };
-    this.#extract = extract(options);
+    this.#extract = tarReader();
     this.#extract.on('entry', (header, stream, next) =>
       this.#entry(header, stream as unknown as EntryStream, next),
     );

@@ -3,16 +3,13 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { it } from 'node:test';
-import { extract, type Header } from 'tar-stream';
-import { decodePax, patchTarStream } from '../../../../src/image/layer/tar-patch.ts';
+import type { Header } from 'tar-stream';
+import { decodePax, tarReader } from '../../../../src/image/layer/tar-reader.ts';
 import { END, paxRecord, tarEntry } from './archive.ts';
-
-patchTarStream();
 
 async function headersOf(archive: Buffer): Promise<Header[]> {
   const headers: Header[] = [];
-  const options: object = { filenameEncoding: 'latin1', allowUnknownFormat: true };
-  const reader = extract(options);
+  const reader = tarReader();
   reader.on('entry', (header, stream, next) => {
     headers.push(header);
     stream.on('end', () => next());
