@@ -1,6 +1,5 @@
 import { type IncomingMessage, request } from 'node:http';
 import { connect } from 'node:net';
-import { createInterface } from 'node:readline';
 import { ERROR_CODES, type ErrorCode, errnoOf, SkiffError } from '../base/errors.ts';
 
 /** Calls of the daemon's ops.sock. Errors are SkiffErrors with the daemon's own message. */
@@ -27,10 +26,18 @@ export class OpsClient {
     signal?: AbortSignal,
   ): AsyncGenerator<unknown> {
     const reply = await this.#send(method, path, body, signal);
+    // readline would not tell that the connection broke in the middle.
+    let rest = '';
     try {
-      for await (const line of createInterface({ input: reply })) if (line !== '') yield JSON.parse(line);
-    } finally {
-      reply.destroy();
+      reply.setEncoding('utf8');
+      for await (const chunk of reply as AsyncIterable<string>) {
+        const lines = (rest + chunk).split('\n');
+        rest = lines.pop() ?? '';
+        for (const line of lines) yield JSON.parse(line);
+      }
+    } catch (cause) {
+      signal?.throwIfAborted();
+      throw broken(cause);
     }
   }
 
@@ -77,6 +84,10 @@ export function unreachable(cause: unknown, socketPath: string): SkiffError {
     return new SkiffError('permission_denied', `connect to ${socketPath}: only root may; try with sudo`);
   }
   return SkiffError.from(cause, `connect to ${socketPath}`, 'unavailable');
+}
+
+function broken(cause: unknown): SkiffError {
+  return SkiffError.from(cause, 'the daemon ended before its answer did', 'unavailable');
 }
 
 async function parsed(reply: IncomingMessage): Promise<unknown> {

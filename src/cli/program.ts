@@ -178,7 +178,9 @@ function lifeCommands(skiff: Command): void {
     .action(async (name, options) => (await import('./stats.ts')).stats(await daemon(skiff), name, options));
   skiff
     .command('events [subject]')
-    .description('what happened to pods, containers and images; SUBJECT is the start of an id or image name')
+    .description(
+      'what happened to pods, containers and images; SUBJECT is a name, the start of an id, or an image',
+    )
     .option('-f, --follow', 'go on with what happens', false)
     .option('--since <time>', 'such as 10m or 2030-01-31T12:00:00Z', '')
     .option('--json', 'one JSON object per line', false)
@@ -201,6 +203,7 @@ function hostCommands(skiff: Command, exitWith: ExitWith): void {
   skiff
     .command('version')
     .description('versions of this program and of the daemon')
+    .addHelpText('after', examples('skiff version'))
     .action(async () => (await import('./version.ts')).version(await daemon(skiff)));
 }
 
@@ -213,25 +216,30 @@ function configCommands(skiff: Command): void {
   config
     .command('default')
     .description('a file with every key, its default and its meaning')
+    .addHelpText('after', examples('skiff config default > /etc/skiff/config.toml'))
     .action(async () => (await import('./config.ts')).configDefault());
   config
     .command('check [file]')
     .description('is the configuration valid? (default: /etc/skiff/config.toml and its drop-ins)')
+    .addHelpText('after', examples('skiff config check', 'skiff config check ./test.toml'))
     .action(async (name) => (await import('./config.ts')).configCheck(name ?? file()));
   config
     .command('show [file]')
     .description('what file and drop-ins come to')
     .option('--running', 'what the running daemon uses', false)
+    .addHelpText('after', examples('skiff config show', 'skiff config show --running'))
     .action(async (name, options) =>
       (await import('./config.ts')).configShow(await daemon(skiff), name ?? file(), options),
     );
   config
     .command('reference')
     .description('all keys as a markdown table')
+    .addHelpText('after', examples('skiff config reference > keys.md'))
     .action(async () => (await import('./config.ts')).configReference());
   config
     .command('reload')
     .description('make the daemon read its files again, as SIGHUP does')
+    .addHelpText('after', examples('skiff config reload'))
     .action(async () => (await import('./config.ts')).configReload(await daemon(skiff)));
 }
 

@@ -63,7 +63,7 @@ function plainLine(event: PullProgress): string {
 
 function barLine(event: PullProgress): string {
   const head = `${layerName(event.layer)}  ${event.phase.padEnd(9)}`;
-  if (event.phase !== 'fetching' || event.total <= 0) return head;
+  if (event.phase !== 'fetching' || event.total <= 0) return head.trimEnd();
   const share = Math.min(1, event.current / event.total);
   const full = Math.round(share * BAR);
   return `${head} [${'='.repeat(full)}${' '.repeat(BAR - full)}] ${bytes(event.current)} / ${bytes(event.total)}`;
