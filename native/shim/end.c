@@ -21,6 +21,7 @@ static void init_ended(struct shim *shim, const siginfo_t *info)
   if (cgroup_kill(&shim->cgroup) < 0)
     kill_descendants();
   stdin_close(shim);
+  outputs_recheck(shim);
 }
 
 void end_reap(struct shim *shim)

@@ -138,6 +138,8 @@ int stdio_console(struct shim *shim, int master);
 int stdio_watch(struct shim *shim);
 bool outputs_open(const struct shim *shim);
 void outputs_pause(struct shim *shim, bool pause);
+/** After init's death: a terminal that was idle has come to its end. */
+void outputs_recheck(struct shim *shim);
 void stdin_close(struct shim *shim);
 /** Writes a client's STDIN frame; false = the container's stdin is full, the rest follows when it is not. */
 bool stdin_write(struct shim *shim, struct client *client);

@@ -8,18 +8,18 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <string.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #define CONSOLE_SOCKET "console.sock"
 #define PID_FILE "init.pid"
 #define RUNTIME_LOG "runtime.log"
 
-enum { ARGUMENTS_MAX = 64, DELETE_TIMEOUT_MS = 10000 };
+enum { ARGUMENTS_MAX = 64, DELETE_TIMEOUT_MS = 10000, ADOPT_TIMEOUT_MS = 1000 };
 
 /* What is open only while the runtime works. */
 struct start {
@@ -64,30 +64,36 @@ static struct arguments runtime_arguments(const struct shim *shim)
   return arguments;
 }
 
-/* Starts a program with default signal dispositions and an empty mask, on these three fds (-1 = /dev/null). */
+/* The child's side of spawn(): the container's stdio, no signal blocked or ignored, no file descriptor but these. */
+static _Noreturn void become(char *const argv[], struct child_stdio stdio, volatile int *failed)
+{
+  const int fds[] = {stdio.in, stdio.out, stdio.err};
+  sigset_t none;
+  sigemptyset(&none);
+  signal(SIGPIPE, SIG_DFL);
+  sigprocmask(SIG_SETMASK, &none, NULL);
+  for (int i = 0; i < 3; i++)
+    if (fds[i] >= 0 && dup2(fds[i], i) < 0)
+      _exit(127);
+  execvp(argv[0], argv);
+  *failed = errno;
+  _exit(127);
+}
+
+/*
+ * Starts a program on these three fds; -1 = the shim's own, which is /dev/null.
+ * Not posix_spawn, which leaves the signals that glibc keeps for itself ignored.
+ */
 static int spawn(char *const argv[], struct child_stdio stdio, pid_t *pid)
 {
-  extern char **environ;
-  posix_spawn_file_actions_t files;
-  posix_spawnattr_t attributes;
-  sigset_t none, all;
-  sigemptyset(&none);
-  sigfillset(&all);
-  posix_spawn_file_actions_init(&files);
-  posix_spawnattr_init(&attributes);
-  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-  posix_spawnattr_setsigdefault(&attributes, &all);
-  posix_spawnattr_setsigmask(&attributes, &none);
-  const int fds[] = {stdio.in, stdio.out, stdio.err};
-  for (int i = 0; i < 3; i++) {
-    if (fds[i] < 0)
-      posix_spawn_file_actions_addopen(&files, i, "/dev/null", O_RDWR, 0);
-    else
-      posix_spawn_file_actions_adddup2(&files, fds[i], i);
-  }
-  int failed = posix_spawnp(pid, argv[0], &files, &attributes, argv, environ);
-  posix_spawn_file_actions_destroy(&files);
-  posix_spawnattr_destroy(&attributes);
+  volatile int failed = 0;
+  *pid = vfork();
+  if (*pid == 0)
+    become(argv, stdio, &failed);
+  if (*pid < 0)
+    return -errno;
+  if (failed != 0)
+    waitpid(*pid, NULL, 0);
   return -failed;
 }
 
@@ -121,7 +127,10 @@ static int accept_console(struct shim *shim, struct start *start)
   if (recvmsg(from, &message, MSG_CMSG_CLOEXEC) < 0)
     return -errno;
   struct cmsghdr *head = CMSG_FIRSTHDR(&message);
-  if (head == NULL || head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
+  /* A runtime that fails after it has connected sends nothing; its exit code will tell. */
+  if (head == NULL)
+    return 0;
+  if (head->cmsg_type != SCM_RIGHTS || head->cmsg_len != CMSG_LEN(sizeof(int)))
     return -EPROTO;
   cleanup_close int master = -1;
   memcpy(&master, CMSG_DATA(head), sizeof(int));
@@ -189,6 +198,19 @@ static int spawn_runtime(struct shim *shim, struct start *start)
   return spawn(arguments.list, start->stdio, &start->runtime);
 }
 
+/* A runtime (crun) may have a process of its own between itself and init, which ends an instant later than it. */
+static int await_child(pid_t pid)
+{
+  for (int64_t end = now_ms() + ADOPT_TIMEOUT_MS;;) {
+    pid_t parent = parent_of(pid, NULL);
+    if (parent == getpid())
+      return 0;
+    if (parent < 0 || now_ms() > end)
+      return -ECHILD;
+    nanosleep(&(struct timespec){.tv_nsec = 500000}, NULL);
+  }
+}
+
 /* Reads the pid that the runtime wrote and sees that it is a child of the shim. */
 static int adopt_init(struct shim *shim)
 {
@@ -197,8 +219,9 @@ static int adopt_init(struct shim *shim)
   if (len < 0)
     return (int)len;
   pid_t pid = (pid_t)strtol(text, NULL, 10);
-  if (pid <= 1 || parent_of(pid, NULL) != getpid())
-    return -ECHILD;
+  int failed = pid <= 1 ? -ECHILD : await_child(pid);
+  if (failed < 0)
+    return failed;
   shim->init = pid;
   return 0;
 }

@@ -183,6 +183,13 @@ bool outputs_open(const struct shim *shim)
   return shim->outputs[0].source.fd >= 0 || shim->outputs[1].source.fd >= 0;
 }
 
+void outputs_recheck(struct shim *shim)
+{
+  for (int i = 0; i < 2; i++)
+    if (shim->outputs[i].source.fd >= 0)
+      set_idle(shim, &shim->outputs[i], false);
+}
+
 void outputs_pause(struct shim *shim, bool pause)
 {
   if (shim->outputs_paused == pause)

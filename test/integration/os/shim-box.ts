@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { run } from '../../../src/os/process.ts';
 import { type Shim, type ShimStart, startShim } from '../../../src/os/shim.ts';
 
-const APPLETS = ['sh', 'cat', 'echo', 'head', 'seq', 'setsid', 'sleep', 'stty', 'tr', 'yes'];
+const APPLETS = ['sh', 'cat', 'echo', 'head', 'ls', 'seq', 'setsid', 'sleep', 'stty', 'tr', 'yes'];
 
 export interface Log {
   time: string;
