@@ -14,10 +14,11 @@ export async function startContainerd(bout: Bout, program: string): Promise<Cont
     subnet: '10.89.0.0/16',
     bridge: 'bench-ctd',
   });
-  const socket = join(directory, 'c.sock');
+  const state = join(bout.runDirectory, 'ctd');
+  const socket = join(state, 'c.sock');
   const config = join(directory, 'config.toml');
-  await mkdir(directory, { recursive: true });
-  await writeFile(config, configText(bout, { directory, confDir, socket }));
+  await mkdir(state, { recursive: true });
+  await writeFile(config, configText(bout, { directory, state, confDir, socket }));
   const daemon = await startDaemon({
     name: 'containerd',
     directory,
@@ -25,15 +26,18 @@ export async function startContainerd(bout: Bout, program: string): Promise<Cont
     socket,
     env: { PATH: `${dirname(program)}:${process.env.PATH}` },
   });
-  return { ...daemon, helpers: ['containerd-shim', 'pause'] };
+  return { ...daemon, shim: 'containerd-shim', helpers: ['containerd-shim', 'pause'] };
 }
 
-function configText(bout: Bout, paths: { directory: string; confDir: string; socket: string }): string {
+function configText(
+  bout: Bout,
+  paths: { directory: string; state: string; confDir: string; socket: string },
+): string {
   const cri = "plugins.'io.containerd.cri.v1";
   const disabled = ['nri.v1.nri', 'snapshotter.v1.btrfs', 'snapshotter.v1.zfs', 'tracing.processor.v1.otlp'];
   return `version = 3
 root = '${paths.directory}/root'
-state = '${paths.directory}/state'
+state = '${paths.state}'
 disabled_plugins = [${disabled.map((name) => `'io.containerd.${name}'`).join(', ')}]
 [grpc]
   address = '${paths.socket}'

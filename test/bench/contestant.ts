@@ -1,7 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { access, mkdir } from 'node:fs/promises';
+import { access, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CriClient, createClient } from '../../src/cri/client.ts';
@@ -10,6 +9,8 @@ import { type CriClient, createClient } from '../../src/cri/client.ts';
 export interface Bout {
   /** Directory of the bout; each contestant uses one below it. */
   directory: string;
+  /** The same for what ends with the boot: on tmpfs, short because of sockets' paths. */
+  runDirectory: string;
   runc: string;
   cniBinDirs: string[];
   /** "127.0.0.1:port" of a registry that speaks plain HTTP. */
@@ -23,10 +24,17 @@ export interface Contestant {
   client: CriClient;
   /** The daemon's pid. */
   pid: number;
-  /** Command names of the processes that it keeps for each pod or container. */
+  /** The contestant's own directory: configuration, state, log. */
+  directory: string;
+  /** Command name of the process that it keeps beside each container or pod. */
+  shim: string;
+  /** Command names of all processes that it keeps for each pod or container. */
   helpers: string[];
   stop(): Promise<void>;
 }
+
+const READY_MS = 20_000;
+const STOP_MS = 10_000;
 
 /** Starts a daemon and waits until its CRI socket answers; its output goes to `directory/daemon.log`. */
 export async function startDaemon(options: {
@@ -35,49 +43,57 @@ export async function startDaemon(options: {
   command: [string, ...string[]];
   socket: string;
   env?: Record<string, string>;
-}): Promise<Omit<Contestant, 'helpers'>> {
+}): Promise<Omit<Contestant, 'helpers' | 'shim'>> {
   await mkdir(options.directory, { recursive: true });
-  const log = createWriteStream(join(options.directory, 'daemon.log'));
+  const log = await open(join(options.directory, 'daemon.log'), 'a');
   const [file, ...args] = options.command;
   const child = spawn(file, args, {
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', log.fd, log.fd],
     env: { ...process.env, ...options.env },
   });
-  child.stdout?.pipe(log);
-  child.stderr?.pipe(log);
-  const client = await answering(child, options);
-  const { runtime_version: version } = await client.runtime.Version({});
-  return {
-    name: options.name,
-    version,
-    client,
-    pid: child.pid!,
-    stop: async () => {
-      client.close();
-      const ended = once(child, 'exit');
-      child.kill('SIGTERM');
-      if ((await Promise.race([ended, sleep(10_000)])) === undefined) child.kill('SIGKILL');
-      await ended;
-    },
+  const ended = once(child, 'exit');
+  await log.close();
+  const stop = async () => {
+    child.kill('SIGTERM');
+    const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS);
+    await ended;
+    clearTimeout(timer);
   };
+  try {
+    const client = await answering(child, options.socket);
+    const { runtime_version: version } = await client.runtime.Version({});
+    return {
+      name: options.name,
+      version,
+      client,
+      pid: child.pid!,
+      directory: options.directory,
+      stop: async () => {
+        client.close();
+        await stop();
+      },
+    };
+  } catch (cause) {
+    await stop();
+    const output = await readFile(join(options.directory, 'daemon.log'), 'utf8');
+    throw new Error(`${options.name} did not become ready; its output ends with:\n${output.slice(-4000)}`, {
+      cause,
+    });
+  }
 }
 
-async function answering(
-  child: ChildProcess,
-  options: { name: string; directory: string; socket: string },
-): Promise<CriClient> {
-  for (let tries = 0; tries < 200; tries += 1) {
-    if (child.exitCode !== null) break;
-    if (await isThere(options.socket)) {
-      const client = createClient(options.socket);
+async function answering(child: ChildProcess, socket: string): Promise<CriClient> {
+  const until = performance.now() + READY_MS;
+  while (performance.now() < until && child.exitCode === null && child.signalCode === null) {
+    if (await isThere(socket)) {
+      const client = createClient(socket);
       const ready = await client.runtime.Status({}, { timeoutMs: 2000 }).catch(() => undefined);
       if (ready?.status?.conditions?.every((condition) => condition.status)) return client;
       client.close();
     }
     await sleep(100);
   }
-  child.kill('SIGKILL');
-  throw new Error(`${options.name} did not become ready: see ${join(options.directory, 'daemon.log')}`);
+  throw new Error(child.exitCode === null ? 'not ready in time' : `it ended with code ${child.exitCode}`);
 }
 
 function isThere(path: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** Proportional set size of a process in KiB (smaps_rollup, proc(5)); undefined where it is gone. */
 export async function pssKiB(pid: number): Promise<number | undefined> {
@@ -17,4 +18,26 @@ export async function pssOf(names: string[]): Promise<number[]> {
     }),
   );
   return found.filter((value) => value !== undefined);
+}
+
+/** Reads the PSS of a process again and again while `work` runs; the highest one in KiB. */
+export async function peakPssKiB<T>(
+  pid: number,
+  work: () => Promise<T>,
+): Promise<{ peak: number; value: T }> {
+  let peak = 0;
+  let over = false;
+  const watch = async () => {
+    while (!over) {
+      peak = Math.max(peak, (await pssKiB(pid)) ?? 0);
+      await sleep(100);
+    }
+  };
+  const watching = watch();
+  try {
+    return { value: await work(), peak };
+  } finally {
+    over = true;
+    await watching;
+  }
 }

@@ -11,7 +11,7 @@ export async function startSkiff(bout: Bout, program: string): Promise<Contestan
     bridge: 'bench-skiff',
   });
   const config = join(directory, 'config.toml');
-  const state = join(directory, 'run');
+  const state = join(bout.runDirectory, 'sk');
   await mkdir(directory, { recursive: true });
   await writeFile(
     config,
@@ -23,6 +23,8 @@ tolerate_missing_controllers = true
 level = 'warn'
 [runtimes.runc]
 path = '${bout.runc}'
+[image.registries.'${bout.registry}']
+plain_http = true
 [cni]
 conf_dir = '${confDir}'
 bin_dirs = [${bout.cniBinDirs.map((dir) => `'${dir}'`).join(', ')}]
@@ -34,5 +36,5 @@ bin_dirs = [${bout.cniBinDirs.map((dir) => `'${dir}'`).join(', ')}]
     command: [program, 'serve', '--config', config],
     socket: join(state, 'skiff.sock'),
   });
-  return { ...daemon, helpers: ['skiff-shim'] };
+  return { ...daemon, shim: 'skiff-shim', helpers: ['skiff-shim'] };
 }

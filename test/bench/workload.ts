@@ -3,27 +3,44 @@ import { join } from 'node:path';
 import type { CriClient } from '../../src/cri/client.ts';
 import { timed } from './figures.ts';
 
-export interface PodTimes {
+/** A pod of one container, as far as it has been started. */
+export interface Pod {
+  sandbox: string;
+  container: string;
+  /** The container's log on the host. */
+  log: string;
+}
+
+export interface PodStart {
+  name: string;
+  image: string;
+  /** Directory for log directories. */
+  logs: string;
+  command?: string[];
+}
+
+export interface StartTimes {
   runPodSandbox: number;
   createContainer: number;
   startContainer: number;
   podStart: number;
 }
 
-export interface Pod {
-  sandbox: string;
-  container: string;
+export interface EndTimes {
+  stopContainer: number;
+  stopPodSandbox: number;
+  removeContainer: number;
+  removePodSandbox: number;
+  podEnd: number;
 }
 
-export const STEPS = ['runPodSandbox', 'createContainer', 'startContainer', 'podStart'] as const;
-
-/** One pod of one container that sleeps, as a kubelet starts it; milliseconds of each call. */
+/** One pod of one container, as a kubelet starts it; milliseconds of each call. */
 export async function startPod(
   client: CriClient,
-  options: { name: string; image: string; logs: string; command?: string[] },
-): Promise<{ pod: Pod; times: PodTimes }> {
+  options: PodStart,
+): Promise<{ pod: Pod; times: StartTimes }> {
   const logDirectory = join(options.logs, options.name);
-  await mkdir(logDirectory, { recursive: true });
+  await mkdir(join(logDirectory, 'main'), { recursive: true });
   const podConfig = {
     metadata: { name: options.name, namespace: 'bench', uid: `uid-${options.name}`, attempt: 0 },
     log_directory: logDirectory,
@@ -48,7 +65,7 @@ export async function startPod(
   const container = create.value.container_id;
   const start = await timed(() => client.runtime.StartContainer({ container_id: container }));
   return {
-    pod: { sandbox, container },
+    pod: { sandbox, container, log: join(logDirectory, 'main/0.log') },
     times: {
       runPodSandbox: run.ms,
       createContainer: create.ms,
@@ -58,15 +75,20 @@ export async function startPod(
   };
 }
 
-/** The four calls with which a kubelet ends a pod; milliseconds of all. */
-export async function endPod(client: CriClient, { sandbox, container }: Pod): Promise<number> {
-  const { ms } = await timed(async () => {
-    await client.runtime.StopContainer({ container_id: container, timeout: 0 });
-    await client.runtime.StopPodSandbox({ pod_sandbox_id: sandbox });
-    await client.runtime.RemoveContainer({ container_id: container });
-    await client.runtime.RemovePodSandbox({ pod_sandbox_id: sandbox });
-  });
-  return ms;
+/** The four calls with which a kubelet ends a pod; milliseconds of each. */
+export async function endPod(client: CriClient, { sandbox, container }: Pod): Promise<EndTimes> {
+  const { runtime } = client;
+  const stop = await timed(() => runtime.StopContainer({ container_id: container, timeout: 0 }));
+  const stopPod = await timed(() => runtime.StopPodSandbox({ pod_sandbox_id: sandbox }));
+  const remove = await timed(() => runtime.RemoveContainer({ container_id: container }));
+  const removePod = await timed(() => runtime.RemovePodSandbox({ pod_sandbox_id: sandbox }));
+  return {
+    stopContainer: stop.ms,
+    stopPodSandbox: stopPod.ms,
+    removeContainer: remove.ms,
+    removePodSandbox: removePod.ms,
+    podEnd: stop.ms + stopPod.ms + remove.ms + removePod.ms,
+  };
 }
 
 /** Milliseconds of ExecSync of `echo`. */

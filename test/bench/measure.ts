@@ -1,0 +1,146 @@
+import { execFile } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import type { Contestant } from './contestant.ts';
+import { type FigureKey, type Samplings, timed } from './figures.ts';
+import { peakPssKiB, pssKiB, pssOf } from './memory.ts';
+import { endPod, execEcho, type Pod, startPod } from './workload.ts';
+
+const run = promisify(execFile);
+/** After this long without a call a daemon counts as idle, in ms. */
+const SETTLE_MS = 3000;
+const LOG_LINE = 'x'.repeat(99);
+const LOG_TIMEOUT_MS = 120_000;
+
+export interface Field {
+  contestants: Contestant[];
+  samplings: Samplings;
+  images: { busybox: string; manyLayers: string };
+}
+
+/** Idle memory of the daemons as they come up. */
+export async function measureIdle({ contestants, samplings }: Field): Promise<void> {
+  await sleep(SETTLE_MS);
+  for (const { name, pid } of contestants)
+    samplings.add('idleDaemon', name, ((await pssKiB(pid)) ?? Number.NaN) / 1024);
+}
+
+/**
+ * `pods` pods per contestant, one after another and by turns (A B, then B A): started, a command run in each, their
+ * helpers weighed, ended. `round` makes names unique; a round that warms up leaves no samples.
+ */
+export async function measurePods(
+  field: Field,
+  options: { pods: number; round: string; keep: boolean },
+): Promise<void> {
+  const { contestants, samplings } = field;
+  const take = (contestant: Contestant, times: Partial<Record<FigureKey, number>>) => {
+    if (!options.keep) return;
+    for (const [key, ms] of Object.entries(times)) samplings.add(key as FigureKey, contestant.name, ms);
+  };
+  const pods: { contestant: Contestant; pod: Pod }[] = [];
+  for (const { contestant, turn } of turns(contestants, options.pods)) {
+    const { pod, times } = await startPod(contestant.client, {
+      name: `${options.round}-${turn}`,
+      image: field.images.busybox,
+      logs: join(contestant.directory, 'logs'),
+    });
+    pods.push({ contestant, pod });
+    take(contestant, times);
+  }
+  for (const { contestant, pod } of pods)
+    take(contestant, { execSync: await execEcho(contestant.client, pod) });
+  if (options.keep) await weighPods(field, options.pods);
+  for (const { contestant, pod } of pods) take(contestant, await endPod(contestant.client, pod));
+}
+
+/** Each contestant `count` times, the first one last in every second turn. */
+function turns(contestants: Contestant[], count: number): { contestant: Contestant; turn: number }[] {
+  return Array.from({ length: count }, (_, turn) =>
+    (turn % 2 === 0 ? contestants : contestants.toReversed()).map((contestant) => ({ contestant, turn })),
+  ).flat();
+}
+
+async function weighPods({ contestants, samplings }: Field, pods: number): Promise<void> {
+  await sleep(SETTLE_MS);
+  for (const { name, pid, shim, helpers } of contestants) {
+    const all = await pssOf(helpers);
+    samplings.add('perPod', name, all.reduce((sum, value) => sum + value, 0) / pods);
+    samplings.add('shim', name, ...(await pssOf([shim])));
+    samplings.add('daemonWithPods', name, ((await pssKiB(pid)) ?? Number.NaN) / 1024);
+  }
+}
+
+/** Pulls the image of many layers and removes it again, by turns; disk writes of earlier turns are over by then. */
+export async function measurePulls(field: Field, options: { times: number }): Promise<void> {
+  const image = { image: field.images.manyLayers };
+  for (const { contestant } of turns(field.contestants, options.times)) {
+    await run('sync');
+    const { ms } = await timed(() => contestant.client.images.PullImage({ image }));
+    field.samplings.add('pull', contestant.name, ms);
+    await contestant.client.images.RemoveImage({ image });
+  }
+}
+
+/**
+ * A container writes `bytes` bytes in lines of 100 to its output. Its own times (ContainerStatus) tell how long that
+ * took; no call goes to the daemon meanwhile, whose growth therefore comes from the log.
+ */
+export async function measureLog(field: Field, options: { bytes: number; rounds: number }): Promise<void> {
+  for (const { contestant, turn } of turns(field.contestants, options.rounds)) {
+    await sleep(SETTLE_MS);
+    const { name, pid, client } = contestant;
+    const before = (await pssKiB(pid)) ?? Number.NaN;
+    const { peak, value: pod } = await peakPssKiB(pid, () =>
+      writeLog(field, contestant, { ...options, turn }),
+    );
+    await sleep(SETTLE_MS);
+    const after = (await pssKiB(pid)) ?? Number.NaN;
+    field.samplings.add('logGrowth', name, ((after - before) * 1024) / options.bytes);
+    field.samplings.add('logPeak', name, ((peak - before) * 1024) / options.bytes);
+    const { status } = await client.runtime.ContainerStatus({ container_id: pod.container });
+    if (status?.exit_code !== 0)
+      throw new Error(`${name}: the writer of the log ended with ${status?.exit_code}`);
+    field.samplings.add('logTime', name, nanoseconds(status.finished_at, status.started_at) / 1e6);
+    await endPod(client, pod);
+  }
+}
+
+async function writeLog(
+  field: Field,
+  contestant: Contestant,
+  options: { bytes: number; turn: number },
+): Promise<Pod> {
+  const { pod } = await startPod(contestant.client, {
+    name: `log-${options.turn}`,
+    image: field.images.busybox,
+    logs: join(contestant.directory, 'logs'),
+    command: ['sh', '-c', `yes ${LOG_LINE} | head -c ${options.bytes}; echo; echo the end`],
+  });
+  const until = performance.now() + LOG_TIMEOUT_MS;
+  while (!(await endsWith(pod.log, 'the end\n'))) {
+    if (performance.now() > until) throw new Error(`${contestant.name}: ${pod.log} is not whole in time`);
+    await sleep(100);
+  }
+  return pod;
+}
+
+function nanoseconds(to: string | number | { toString(): string }, from: typeof to): number {
+  return Number(BigInt(to.toString()) - BigInt(from.toString()));
+}
+
+/** Whether a file's last bytes are `text`; false while it is not there. */
+async function endsWith(path: string, text: string): Promise<boolean> {
+  const file = await open(path).catch(() => undefined);
+  if (file === undefined) return false;
+  try {
+    const { size } = await file.stat();
+    const tail = Buffer.alloc(text.length);
+    await file.read(tail, 0, tail.length, Math.max(0, size - tail.length));
+    return tail.toString() === text;
+  } finally {
+    await file.close();
+  }
+}
