@@ -2,7 +2,7 @@ import { SkiffError } from '../base/errors.ts';
 import { within } from '../base/wait.ts';
 import { signalNumber } from '../container/stop-signal.ts';
 import type { ContainerRow } from '../container/types.ts';
-import { describeProcess } from '../os/end-process.ts';
+import { describeProcess } from '../os/process.ts';
 import type { CallContext } from './api.ts';
 import type { Hall } from './hall.ts';
 import { findContainer } from './lookup.ts';

@@ -4,9 +4,9 @@ import { nowNs } from '../base/clock.ts';
 import { SkiffError } from '../base/errors.ts';
 import { newId } from '../base/id.ts';
 import type { Operation } from '../base/operation.ts';
-import { endProcess } from '../os/end-process.ts';
 import { mountTmpfs, unmount } from '../os/mount.ts';
 import { pinSandbox, unpinSandbox, writeNetSysctls } from '../os/namespaces.ts';
+import { killProcess } from '../os/process.ts';
 import { startPodInit } from '../os/shim.ts';
 import { removeTree } from '../os/tree.ts';
 import { podCgroupParent } from '../sandbox/cgroup-parent.ts';
@@ -189,7 +189,7 @@ async function startInit(op: Operation, row: SandboxRow): Promise<SandboxRow['in
   return op.step(
     'start pod init',
     () => startPodInit({ ...row.namespaces }),
-    (init) => endProcess(init),
+    (init) => killProcess(init),
   );
 }
 

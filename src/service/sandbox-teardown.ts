@@ -1,6 +1,6 @@
-import { endProcess } from '../os/end-process.ts';
 import { unmount } from '../os/mount.ts';
 import { unpinSandbox } from '../os/namespaces.ts';
+import { killProcess } from '../os/process.ts';
 import { removeTree } from '../os/tree.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
@@ -12,7 +12,7 @@ import type { Hall } from './hall.ts';
  * fails the namespace stays, so that the next try finds what it needs.
  */
 export async function teardownSandbox(hall: Pick<Hall, 'cni' | 'layout'>, row: SandboxRow): Promise<void> {
-  if (row.init !== null) await endProcess(row.init);
+  if (row.init !== null) await killProcess(row.init);
   if (row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
   await unpinSandbox(row.namespaces);
   await unmount(hall.layout.shm(row.id));
