@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { link, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,7 +123,7 @@ export async function busyboxImage(directory: string, name = 'busybox'): Promise
   const { stdout } = await run('/bin/busybox', ['--list']);
   for (const applet of stdout.split('\n'))
     if (applet !== '' && applet !== 'busybox')
-      await run('ln', ['-f', join(rootfs, 'bin/busybox'), join(rootfs, 'bin', applet)]);
+      await link(join(rootfs, 'bin/busybox'), join(rootfs, 'bin', applet));
   await writeFile(
     join(rootfs, 'etc/passwd'),
     'root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/www:/bin/sh\nnobody:x:65534:65534:nobody:/home:/bin/false\n',
