@@ -164,6 +164,17 @@ export async function killProcess(process: { pid: number; startTime: string }): 
     );
 }
 
+/** Resolves when that very process has ended; it need not be a child. At once where it is gone already. */
+export async function processEnd(process: { pid: number; startTime: string }): Promise<void> {
+  const pidfd = openProcess(process.pid);
+  if (pidfd === undefined) return;
+  try {
+    if (await isAlive(process)) await native().waitPid(pidfd);
+  } finally {
+    native().close(pidfd);
+  }
+}
+
 /** One sentence for an error message: what a process does just now, such as a call in the kernel that hangs. */
 export async function describeProcess(pid: number): Promise<string> {
   const stat = await processStat(pid);

@@ -1,7 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { nowNs } from '../base/clock.ts';
-import { errnoOf } from '../base/errors.ts';
+import { errnoOf, SkiffError } from '../base/errors.ts';
 import { type ContainerRow, stateOf } from '../container/types.ts';
 import { isNamespace } from '../os/cni/attachment.ts';
 import { unmount } from '../os/mount.ts';
@@ -14,6 +13,7 @@ import type { SandboxRow } from '../sandbox/types.ts';
 import { releaseContainer } from './container-remove.ts';
 import { markRunning } from './container-start.ts';
 import type { Hall } from './hall.ts';
+import { markNotReady, watchInit } from './sandbox-notready.ts';
 import { teardownSandbox } from './sandbox-teardown.ts';
 
 /**
@@ -64,19 +64,14 @@ async function startedUnseen(hall: Hall, row: ContainerRow): Promise<boolean> {
 
 async function recoverSandbox(hall: Hall, row: SandboxRow): Promise<void> {
   if (row.state === 'initialized') return undoSandbox(hall, row);
-  if (row.torndown || (row.state === 'ready' && (await isWhole(row, hall.bootId)))) return;
-  if (row.state === 'ready')
-    await hall.sandboxes.update(
-      row.id,
-      (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }),
-      {
-        subject: row.id,
-        what: 'sandbox notready',
-        detail: {
-          why: row.bootId === hall.bootId ? 'its namespaces or its init are gone' : 'the node was restarted',
-        },
-      },
-    );
+  if (row.state !== 'ready') return;
+  if (await isWhole(row, hall.bootId)) return watchInit(hall, row);
+  const restarted = row.bootId !== hall.bootId;
+  await markNotReady(
+    hall,
+    row.id,
+    restarted ? 'the node was restarted' : 'its namespaces or its init are gone',
+  );
 }
 
 /** RunPodSandbox had not ended: nobody knows this sandbox, so all of it goes. */
@@ -90,14 +85,7 @@ async function undoSandbox(hall: Hall, row: SandboxRow): Promise<void> {
       { id: row.id, err: cause },
       'a half-made sandbox could not be undone; it stays for the kubelet to remove',
     );
-    await hall.sandboxes.update(
-      row.id,
-      (now) => ({ ...now, state: 'notready' as const, stoppedAt: nowNs() }),
-      {
-        subject: row.id,
-        what: 'sandbox left notready',
-      },
-    );
+    await markNotReady(hall, row.id, SkiffError.from(cause).message);
   }
 }
 

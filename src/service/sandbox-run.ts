@@ -18,6 +18,7 @@ import { validateSandbox } from '../sandbox/validate.ts';
 import type { CallContext } from './api.ts';
 import { emitSandbox } from './emit.ts';
 import type { Hall } from './hall.ts';
+import { markNotReady, watchInit } from './sandbox-notready.ts';
 
 /** Size of a pod's /dev/shm, as both peers make it. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -76,6 +77,7 @@ async function create(
         detail: { ip: network?.ip ?? '', ms: op.timings() },
       }),
     );
+    watchInit(hall, ready);
     emitSandbox(hall, 'created', ready);
     emitSandbox(hall, 'started', ready);
     return id;
@@ -90,12 +92,7 @@ async function create(
 async function forget(hall: Hall, id: string, failures: SkiffError[]): Promise<void> {
   if (hall.sandboxes.get(id) === undefined) return;
   if (failures.length === 0) await hall.sandboxes.delete(id, { subject: id, what: 'sandbox undone' });
-  else
-    await hall.sandboxes.update(id, (row) => ({ ...row, state: 'notready' as const, stoppedAt: nowNs() }), {
-      subject: id,
-      what: 'sandbox left notready',
-      detail: { failures: failures.map((failure) => failure.message) },
-    });
+  else await markNotReady(hall, id, failures.map((failure) => failure.message).join('; '));
 }
 
 /** Waits for all, then fails with the first failure: an undo must not run beside a step that still makes things. */

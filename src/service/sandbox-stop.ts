@@ -1,10 +1,9 @@
-import { nowNs } from '../base/clock.ts';
-import type { SandboxRow } from '../sandbox/types.ts';
 import type { CallContext } from './api.ts';
 import { endContainer } from './container-stop.ts';
 import { emitSandbox } from './emit.ts';
 import type { Hall } from './hall.ts';
 import { containersOf, findSandbox } from './lookup.ts';
+import { markNotReady } from './sandbox-notready.ts';
 import { teardownSandbox } from './sandbox-teardown.ts';
 
 /**
@@ -21,9 +20,7 @@ export async function stopPodSandbox(hall: Hall, call: CallContext, id: string):
 async function stop(hall: Hall, call: CallContext, id: string): Promise<void> {
   await hall.operations.run('StopPodSandbox', id, async (op) => {
     // NOTREADY first: no container may be made in a sandbox that is going.
-    const row = await op.step('write row notready', () =>
-      hall.sandboxes.update(id, notReady, { subject: id, what: 'sandbox notready' }),
-    );
+    const row = await op.step('write row notready', () => markNotReady(hall, id, 'it is being stopped'));
     await op.step('end containers', () =>
       Promise.all(containersOf(hall, id).map((container) => endContainer(hall, call, container.id))),
     );
@@ -37,8 +34,4 @@ async function stop(hall: Hall, call: CallContext, id: string): Promise<void> {
     );
     emitSandbox(hall, 'stopped', stopped);
   });
-}
-
-function notReady(row: SandboxRow): SandboxRow {
-  return row.state === 'notready' ? row : { ...row, state: 'notready', stoppedAt: nowNs() };
 }
