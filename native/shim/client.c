@@ -273,7 +273,7 @@ int clients_listen(struct shim *shim)
     bound = bind(fd, (const struct sockaddr *)&address, sizeof(address));
   int failed = bound < 0 ? -errno : 0;
   umask(mask);
-  if (failed < 0 || listen(fd, 64) < 0)
+  if (failed < 0 || listen(fd, SOMAXCONN) < 0)
     return failed < 0 ? failed : -errno;
   shim->listener = (struct source){.fd = take_fd(&fd), .ready = accept_client};
   return 0;

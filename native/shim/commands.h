@@ -10,6 +10,8 @@ struct pod_init {
   const char *net, *ipc, *uts;
   /** Directory of the cgroup to join, NULL = the caller's own. */
   const char *cgroup;
+  /** Gets the pid before it is reported: whoever asked may be gone by then. NULL = none. */
+  const char *pid_file;
 };
 
 /** Starts pid 1 of a new PID namespace and reports its pid. */

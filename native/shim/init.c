@@ -140,6 +140,17 @@ static int start_init(const struct pod_init *options, pid_t *pid, const char **a
   return await_ready(from, message, sizeof(message));
 }
 
+static int write_pid(const char *path, pid_t pid)
+{
+  if (path == NULL)
+    return 0;
+  char number[24];
+  struct text text = TEXT(number);
+  text_number(&text, pid);
+  cleanup_close int file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+  return file < 0 ? -errno : write_all(file, number, text.len);
+}
+
 int init_command(const struct pod_init *options)
 {
   pid_t pid = -1;
@@ -147,7 +158,7 @@ int init_command(const struct pod_init *options)
   fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
   signal(SIGPIPE, SIG_IGN);
   int failed = start_init(options, &pid, &action);
-  if (failed == 0 && report_pid(pid) == 0)
+  if (failed == 0 && write_pid(options->pid_file, pid) == 0 && report_pid(pid) == 0)
     return 0;
   /* It failed, or nobody is left who would remember the init. */
   if (pid > 0) {

@@ -8,6 +8,7 @@
 static const char help[] =
   "usage: skiff-shim run --id ID --bundle DIR --exit-file FILE [options] -- RUNTIME [ARG ...]\n"
   "       skiff-shim init [--net FILE] [--ipc FILE] [--uts FILE] [--cgroup DIR]\n"
+  "                  [--pid-file FILE]\n"
   "       skiff-shim -h\n"
   "\n"
   "run    The parent of one container. Starts it with RUNTIME (an OCI runtime and\n"
@@ -22,7 +23,8 @@ static const char help[] =
   "  --stdin-once    the first attached stdin that ends closes it\n"
   "\n"
   "init   Pid 1 for a PID namespace that a pod shares: enters the given namespaces\n"
-  "       and cgroup, makes the PID namespace, reports the pid of its init on fd 3.\n";
+  "       and cgroup, makes the PID namespace, reports the pid of its init on fd 3,\n"
+  "       after it has written it to the pid file.\n";
 
 static int usage(const char *problem)
 {
@@ -91,6 +93,7 @@ static int parse_init(char **argv)
     {"--ipc", NULL, &options.ipc},
     {"--uts", NULL, &options.uts},
     {"--cgroup", NULL, &options.cgroup},
+    {"--pid-file", NULL, &options.pid_file},
     {0},
   };
   if (parse(argv, flags) < 0)

@@ -19,7 +19,8 @@ int report_pid(pid_t pid)
 
 void report_error(const char *message, int exit_code)
 {
-  char json[8192];
+  /* Six bytes for each that must be escaped. */
+  char json[16384];
   struct text text = TEXT(json);
   text_add(&text, "{\"exit\":");
   text_number(&text, exit_code);

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
+#include <sys/stat.h>
 
 int watch(struct shim *shim, struct source *source, uint32_t events)
 {
@@ -135,6 +136,8 @@ int run_command(const struct options *options)
   };
   prctl(PR_SET_NAME, "skiff-shim");
   fcntl(REPORT_FD, F_SETFD, FD_CLOEXEC);
+  /* The modes of logs and their directories are fixed, whatever the daemon was started with. */
+  umask(022);
   int failed = prepare(&shim, &action);
   if (failed < 0) {
     if (shim.listener.fd >= 0)

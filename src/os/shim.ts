@@ -46,6 +46,8 @@ export interface Shim {
   kill(signal: number, all: boolean): Promise<void>;
   /** Resolves when lines go into a new file at the log path. */
   reopenLog(): Promise<void>;
+  /** Bytes of log lines that the disk did not take; the container was never held up for them. */
+  lostLogBytes(): Promise<number>;
   /** Characters. `failed_precondition` for a container without a terminal. */
   resize(width: number, height: number): Promise<void>;
   /** A container with a terminal keeps its stdin. */
@@ -161,6 +163,7 @@ function spawnShim(args: string[], cwd: string): StartedChild {
       stdio: ['null', 'null', 'null', 'pipe'],
       setsid: true,
       netns: null,
+      dieWithParent: false,
     });
     return startedChild(child);
   } catch (cause) {
@@ -263,6 +266,10 @@ class ShimClient implements Shim {
       throw new SkiffError('internal', `reopen the container's log: ${refused}; see its directory`);
   }
 
+  async lostLogBytes(): Promise<number> {
+    return (await this.#connected('ask for lost log lines').hello()).lostLogBytes;
+  }
+
   async resize(width: number, height: number): Promise<void> {
     const refused = await this.#request({ type: 'resize', width, height });
     if (refused !== undefined)
@@ -282,9 +289,13 @@ class ShimClient implements Shim {
   }
 
   async #request(request: ShimRequest): Promise<string | undefined> {
+    return this.#connected(request.type).request(request);
+  }
+
+  #connected(action: string): ShimConnection {
     if (this.#connection === null || this.#connection.ended)
-      throw new SkiffError('unavailable', `${request.type}: the container has ended`);
-    return this.#connection.request(request);
+      throw new SkiffError('unavailable', `${action}: the container has ended`);
+    return this.#connection;
   }
 }
 

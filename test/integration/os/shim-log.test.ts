@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFile, rename, stat } from 'node:fs/promises';
+import { mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { run } from '../../../src/os/process.ts';
 import { isRunning, readLog, ShimBox, until } from './shim-box.ts';
 
 let box: ShimBox;
@@ -96,11 +97,40 @@ test('a reopen that fails keeps the old file', async () => {
   const plan = await box.plan('sleep 0.4; echo late; sleep 0.2');
   const shim = await box.start(plan);
   await rename(`${plan.bundle}/logs`, `${plan.bundle}/moved`);
-  const { writeFile } = await import('node:fs/promises');
   await writeFile(`${plan.bundle}/logs`, 'a file where the directory was');
   await assert.rejects(shim.reopenLog(), { name: 'SkiffError', message: /ENOTDIR/ });
   await shim.exited;
   assert.deepEqual(await lines(`${plan.bundle}/moved/0.log`), [['stdout', 'F', 'late']]);
+});
+
+test('a full disk holds nothing up, and lines are whole again when there is room', async () => {
+  const disk = `${box.directory}/disk`;
+  await mkdir(disk);
+  assert.equal((await run('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', disk])).code, 0);
+  try {
+    await writeFile(`${disk}/filler`, Buffer.alloc(32768));
+    const plan = await box.plan('seq 1 100000; echo full >/tmp/full; read go; seq 1 100', {
+      stdin: true,
+      logPath: `${disk}/0.log`,
+    });
+    const shim = await box.start(plan);
+    const full = () => stat(`${box.directory}/rootfs/tmp/full`).catch(() => undefined);
+    await until(async () => (await full()) !== undefined, 'the writer is through');
+    await until(async () => (await shim.lostLogBytes()) > 0, 'lost bytes');
+    await rm(`${disk}/filler`);
+    const { stdin } = await shim.attach({ stdin: true, stdout: false, stderr: false });
+    stdin?.write('go\n');
+    assert.equal((await shim.exited)?.exitCode, 0);
+    const numbers = (await readLog(plan.logPath)).map((line) => Number(line.text));
+    assert.ok(numbers.length < 100000);
+    assert.deepEqual(
+      numbers.slice(-100),
+      Array.from({ length: 100 }, (_, at) => at + 1),
+    );
+    assert.ok(numbers.slice(0, 100).every((number, at) => number === at + 1));
+  } finally {
+    await run('umount', ['-l', disk]);
+  }
 });
 
 test('an empty log path discards, a directory that cannot be made is the error', async () => {

@@ -78,7 +78,7 @@ test('4 MiB through cat arrive whole, also with a client that goes before they a
 });
 
 test('a client that never reads is dropped and the container writes on', async () => {
-  const plan = await box.plan('echo ready; sleep 0.3; yes xxxxxxxxxxxxxxx | head -c 20000000');
+  const plan = await box.plan(`echo ready; sleep 0.3; yes ${'x'.repeat(99)} | head -c 20000000`);
   const shim = await box.start(plan);
   const dead = await rawClient(plan);
   dead.pause();
@@ -88,9 +88,8 @@ test('a client that never reads is dropped and the container writes on', async (
   const read = buffer(reader.stdout!);
   assert.equal((await shim.exited)?.exitCode, 0);
   console.log(`# 20 MB past a dead reader in ${(performance.now() - start).toFixed(0)} ms`);
-  assert.equal((await read).length % 16, (await read).length > 20_000_000 ? 6 : 0);
   assert.ok((await read).length >= 20_000_000, 'the client that reads gets all of it');
-  assert.equal((await readLog(plan.logPath)).length, 1 + 20_000_000 / 16);
+  assert.equal((await readLog(plan.logPath)).length, 1 + 20_000_000 / 100);
   dead.resume();
   await new Promise((resolve) => (dead.closed ? resolve(null) : dead.once('close', resolve)));
 });
