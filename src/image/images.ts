@@ -1,13 +1,13 @@
 import { nowNs } from '../base/clock.ts';
-import { isCode, SkiffError } from '../base/errors.ts';
+import { SkiffError } from '../base/errors.ts';
 import { Inflight } from '../base/inflight.ts';
 import type { Log } from '../base/log.ts';
 import type { Rows } from '../base/rows.ts';
 import { Blobs } from './blobs.ts';
 import { Holds } from './holds.ts';
+import { ImageRows } from './image-rows.ts';
 import { LayerStore } from './layer/layer-store.ts';
 import { LayerPool, type PoolOptions } from './layer/pool.ts';
-import { findImage, withNames, withoutTag } from './names.ts';
 import { parsePlatform } from './platform.ts';
 import { fetchLayers, type Resolved, resolveImage } from './pull.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
@@ -64,7 +64,7 @@ const BLOCK = 4096;
 /** The images of this node: pulled, looked up, removed, and turned into overlay directories. */
 export class Images {
   readonly #options: ImagesOptions;
-  readonly #rows: Rows<ImageRow>;
+  readonly #rows: ImageRows;
   readonly #store: LayerStore;
   readonly #blobs: Blobs;
   readonly #pool: LayerPool;
@@ -77,7 +77,7 @@ export class Images {
 
   constructor(options: ImagesOptions, deps: ImagesDeps) {
     this.#options = options;
-    this.#rows = deps.rows;
+    this.#rows = new ImageRows({ rows: deps.rows, log: deps.log });
     this.#layersInUse = deps.layersInUse;
     this.#log = deps.log;
     this.#store = new LayerStore({ root: options.root }, { rows: deps.layers, log: deps.log });
@@ -92,7 +92,7 @@ export class Images {
 
   /** By id (with or without `sha256:`, or its unique beginning), tag or digest in any form of reference. */
   find(reference: string): ImageRow | undefined {
-    return findImage(this.#rows.values(), reference);
+    return this.#rows.find(reference);
   }
 
   /**
@@ -130,11 +130,7 @@ export class Images {
   async remove(reference: string): Promise<void> {
     const row = this.find(reference);
     if (row === undefined) return;
-    await this.#rows.delete(row.id, {
-      subject: row.id,
-      what: 'image removed',
-      detail: { tags: row.repoTags },
-    });
+    await this.#rows.remove(row);
     await this.#sweep(row.blobs);
   }
 
@@ -182,7 +178,7 @@ export class Images {
   /** After a start: sweeps what an earlier daemon left half done. Must have ended before the first pull. */
   async recover(): Promise<void> {
     await this.#store.recover();
-    for (const row of this.#rows.values()) await this.#recoverImage(row);
+    await this.#rows.recover((id) => this.#store.get(id) !== undefined);
     await this.#blobs.recover(this.#knownBlobs());
     await this.collect();
   }
@@ -255,58 +251,9 @@ export class Images {
     await this.#store.publish(thin === null ? chain : [...chain, thin]);
     // The deadline may have passed while the disk was synced: then the caller must not be told of a success.
     signal.throwIfAborted();
-    return this.#writeRow(reference, newRow(resolved, thin), resolved.digest);
-  }
-
-  /** Adds the image or gives it one more name, and takes a tag that moved from its old image. */
-  async #writeRow(reference: Reference, fresh: ImageRow, digest: string): Promise<string> {
-    const name = formatReference(reference);
-    const named = (row: ImageRow) => withNames({ ...row, pulledAt: fresh.pulledAt }, reference, digest);
-    const why = { subject: fresh.id, what: 'image pulled', detail: { reference: name } };
-    for (;;) {
-      try {
-        if (this.#rows.get(fresh.id) === undefined) await this.#rows.insert(named(fresh), why);
-        else await this.#rows.update(fresh.id, named, why);
-        break;
-      } catch (cause) {
-        // Removed or added by another call in between: look again.
-        if (!isCode(cause, 'already_exists', 'not_found')) throw cause;
-      }
-    }
-    if (reference.tag !== '') await this.#takeTag(name, fresh.id);
-    return fresh.id;
-  }
-
-  async #takeTag(tag: string, owner: string): Promise<void> {
-    for (const row of this.#rows.values()) {
-      if (row.id === owner || !row.repoTags.includes(tag)) continue;
-      const why = { subject: row.id, what: 'tag moved away', detail: { tag, to: owner } };
-      await this.#rows
-        .update(row.id, (old) => withoutTag(old, tag), why)
-        .catch((cause) => {
-          if (!isCode(cause, 'not_found')) throw cause;
-        });
-    }
-  }
-
-  /** An image without one of its layers is none; of two images with one tag the later pull has it. */
-  async #recoverImage(row: ImageRow): Promise<void> {
-    const missing = [...row.diffIds, ...(row.thin === null ? [] : [row.thin])].find(
-      (id) => this.#store.get(id) === undefined,
-    );
-    if (missing !== undefined) {
-      this.#log.error(
-        { image: row.id, layer: missing },
-        'an image has lost a layer and is dropped; pull it again',
-      );
-      await this.#rows.delete(row.id, { subject: row.id, what: 'image lost', detail: { missing } });
-      return;
-    }
-    for (const tag of row.repoTags) {
-      const holders = this.#rows.values().filter((other) => other.repoTags.includes(tag));
-      const latest = holders.reduce((a, b) => (BigInt(b.pulledAt) > BigInt(a.pulledAt) ? b : a), row);
-      if (holders.length > 1) await this.#takeTag(tag, latest.id);
-    }
+    const row = newRow(resolved, thin);
+    await this.#rows.pulled(reference, row, resolved.digest);
+    return row.id;
   }
 
   /** Diff ids from the top down, each once: overlayfs takes no directory twice, and only the topmost one is seen. */
