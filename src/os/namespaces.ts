@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises';
 import { SkiffError } from '../base/errors.ts';
 import { unmount } from './mount.ts';
-import { native } from './native.ts';
+import { type NetnsInterface, native } from './native.ts';
 import { run } from './process.ts';
 
 /** Files that hold the namespaces of a pod; null = it uses the node's. */
@@ -40,6 +40,11 @@ export async function unpinSandbox(paths: NamespacePaths): Promise<void> {
     await unmount(path);
     await rm(path, { force: true });
   }
+}
+
+/** Interfaces of the network namespace pinned at `netns`, with their counters. Rejects with the errno's error. */
+export function interfacesOf(netns: string): Promise<NetnsInterface[]> {
+  return native().netnsInterfaces(netns);
 }
 
 /** Writes the sysctls of a network namespace from the inside: those of its interfaces exist only after CNI has made them. */

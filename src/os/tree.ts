@@ -13,3 +13,8 @@ export async function removeTree(path: string): Promise<void> {
     throw SkiffError.from(cause, `remove ${path}`);
   }
 }
+
+/** Bytes on disk and inodes of the tree at `path`, each inode once, without what is mounted below it. Rejects with the errno's error. */
+export function diskUsage(path: string): Promise<{ bytes: number; inodes: number }> {
+  return native().diskUsage(path);
+}

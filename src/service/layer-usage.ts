@@ -1,17 +1,20 @@
-import { mapBounded } from '../base/bounded.ts';
 import { nowNs } from '../base/clock.ts';
 import { errnoOf } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { Slots } from '../base/slots.ts';
 import type { FilesystemUsage } from '../image/types.ts';
-import { native } from '../os/native.ts';
+import { diskUsage } from '../os/tree.ts';
 
-/** Walks of writable layers under way at once: they compete with the containers for the disk. */
-const WALKS = 4;
+/** Walks of writable layers under way at once: each takes one of libuv's few threads from all other file access. */
+const WALKS = 2;
+/** After a walk of t follows a pause of this many t at least: a layer of a million files must not keep a thread busy. */
+const PAUSE_FACTOR = 20;
 
 interface Entry {
   usage: FilesystemUsage | null;
-  /** Of `usage`, in ms of the monotonic clock. */
-  at: number;
+  /** When it may be walked again, in ms of the monotonic clock. */
+  staleAt: number;
+  known: boolean;
   walk: Promise<void> | undefined;
   asked: number;
 }
@@ -25,12 +28,16 @@ export class LayerUsage {
   readonly #options: { mountpoint: string; collectPeriodMs: number };
   readonly #log: Log;
   readonly #entries = new Map<string, Entry>();
-  readonly #waiting: (() => void)[] = [];
-  #walks = 0;
+  readonly #slots = new Slots(WALKS);
 
   constructor(options: { mountpoint: string; collectPeriodMs: number }, deps: { log: Log }) {
     this.#options = options;
     this.#log = deps.log;
+  }
+
+  /** How many layers are remembered. */
+  get size(): number {
+    return this.#entries.size;
   }
 
   /** Use of the directory `upper`; null where it is gone. */
@@ -38,15 +45,16 @@ export class LayerUsage {
     const entry = this.#entries.get(upper) ?? newEntry();
     this.#entries.set(upper, entry);
     entry.asked = performance.now();
-    const stale = performance.now() - entry.at > this.#options.collectPeriodMs;
-    if (stale) entry.walk ??= this.#walk(upper, entry);
-    if (entry.at === Number.NEGATIVE_INFINITY) await entry.walk;
+    if (entry.asked >= entry.staleAt) entry.walk ??= this.#walk(upper, entry);
+    if (!entry.known) await entry.walk;
     return entry.usage;
   }
 
-  /** Sum over all of `uppers`. */
+  /** Sum over all of `uppers`, which are all that there are: others are forgotten. */
   async sum(uppers: string[]): Promise<{ usedBytes: number; inodesUsed: number }> {
-    const all = await mapBounded(uppers, 64, (upper) => this.of(upper));
+    const wanted = new Set(uppers);
+    for (const upper of this.#entries.keys()) if (!wanted.has(upper)) this.#entries.delete(upper);
+    const all = await Promise.all(uppers.map((upper) => this.of(upper)));
     return {
       usedBytes: all.reduce((total, usage) => total + (usage?.usedBytes ?? 0), 0),
       inodesUsed: all.reduce((total, usage) => total + (usage?.inodesUsed ?? 0), 0),
@@ -60,28 +68,26 @@ export class LayerUsage {
   }
 
   async #walk(upper: string, entry: Entry): Promise<void> {
-    await this.#turn();
+    let duration = 0;
     try {
-      const { bytes, inodes } = await native().diskUsage(upper);
-      const { mountpoint } = this.#options;
-      entry.usage = { timestamp: nowNs(), mountpoint, usedBytes: bytes, inodesUsed: inodes };
+      entry.usage = await this.#slots.run(async () => {
+        const begun = performance.now();
+        const { bytes, inodes } = await diskUsage(upper);
+        duration = performance.now() - begun;
+        const { mountpoint } = this.#options;
+        return { timestamp: nowNs(), mountpoint, usedBytes: bytes, inodesUsed: inodes };
+      });
     } catch (cause) {
       entry.usage = null;
       if (errnoOf(cause) !== 'ENOENT') this.#log.warn({ upper, err: cause }, 'disk use cannot be read');
     } finally {
-      entry.at = performance.now();
+      entry.known = true;
+      entry.staleAt = performance.now() + Math.max(this.#options.collectPeriodMs, duration * PAUSE_FACTOR);
       entry.walk = undefined;
-      this.#walks -= 1;
-      this.#waiting.shift()?.();
     }
-  }
-
-  async #turn(): Promise<void> {
-    if (this.#walks >= WALKS) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#walks += 1;
   }
 }
 
 function newEntry(): Entry {
-  return { usage: null, at: Number.NEGATIVE_INFINITY, walk: undefined, asked: 0 };
+  return { usage: null, staleAt: 0, known: false, walk: undefined, asked: 0 };
 }

@@ -1,25 +1,25 @@
-import { mapBounded } from '../base/bounded.ts';
-import { nowNs } from '../base/clock.ts';
+import { errnoOf, SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
-import type { ContainerRow } from '../container/types.ts';
-import { parentDirectory } from '../os/cgroup.ts';
-import { native } from '../os/native.ts';
+import { Slots } from '../base/slots.ts';
+import { type ContainerRow, stateOf } from '../container/types.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
-import type { ContainerStats, InterfaceUsage, SandboxStats } from './api.ts';
+import type { ContainerStats, SandboxStats } from './api.ts';
 import { CpuRates } from './cpu-rates.ts';
 import { LayerUsage } from './layer-usage.ts';
+import { podCgroup, readNetwork } from './stats-pod.ts';
 import { type CgroupUsage, cgroupUsage, cpuUsage, sumUsage } from './usage.ts';
 
 /** A result serves all who ask within this time. */
 const FRESH_MS = 1000;
 /** How long after the last question CPU goes on being sampled, so that the next one has a rate at once. */
 const INTEREST_MS = 120_000;
-/** Cgroups and namespaces that are read at once. */
+/** Cgroups and namespaces that are read at once, over all callers. */
 const READERS = 16;
-const DEFAULT_INTERFACE = 'eth0';
 
 interface Reading {
+  /** End of the reading, in ms of the monotonic clock; its beginning while it goes on. */
   at: number;
+  pending: boolean;
   usage: Promise<CgroupUsage>;
 }
 
@@ -39,6 +39,7 @@ export class Stats {
   readonly #log: Log;
   readonly #rates = new CpuRates();
   readonly #layers: LayerUsage;
+  readonly #slots = new Slots(READERS);
   /** By cgroup path. */
   readonly #readings = new Map<string, Reading>();
   #timer: NodeJS.Timeout | undefined;
@@ -62,49 +63,56 @@ export class Stats {
     clearTimeout(this.#timer);
   }
 
+  /** Of a running container; `failed_precondition` for any other. CPU and memory are never null. */
   async containerStats(row: ContainerRow): Promise<ContainerStats> {
-    const [{ cpu, memory, swap, io }, writableLayer] = await Promise.all([
-      this.#usage(row.cgroupPath),
-      this.#layers.of(row.rootfs.upper),
-    ]);
-    return { row, cpu, memory, swap, io, writableLayer };
+    const stats = await this.#containerStats(row);
+    if (stats !== null) return stats;
+    const state = stateOf(row) === 'running' ? 'it has just ended' : `it is ${stateOf(row)}, not running`;
+    throw new SkiffError('failed_precondition', `read statistics of container ${row.id}: ${state}`);
   }
 
-  listContainerStats(rows: ContainerRow[]): Promise<ContainerStats[]> {
-    return mapBounded(rows, READERS, (row) => this.containerStats(row));
+  /** Of those that run, in the order of `rows`. */
+  async listContainerStats(rows: ContainerRow[]): Promise<ContainerStats[]> {
+    const stats = await Promise.all(rows.map((row) => this.#containerStats(row)));
+    return stats.filter((one) => one !== null);
   }
 
-  /** `containers` are those of the sandbox; running ones are shown. */
+  /** Of a ready pod; `failed_precondition` for any other. `containers` are those of the sandbox; running ones are shown. */
   async podSandboxStats(row: SandboxRow, containers: ContainerRow[]): Promise<SandboxStats> {
-    const running = containers.filter(
-      ({ startedAt, finishedAt }) => startedAt !== null && finishedAt === null,
-    );
+    if (row.state !== 'ready')
+      throw new SkiffError('failed_precondition', `read statistics of pod ${row.id}: it is not ready`);
     const [stats, network, usage] = await Promise.all([
-      this.listContainerStats(running),
+      this.listContainerStats(containers),
       this.#network(row),
-      this.#podUsage(row, running),
+      this.#podUsage(row, containers),
     ]);
     const { cpu, memory, io, processCount } = usage;
     return { row, cpu, memory, io, network, processCount, containers: stats };
   }
 
-  listPodSandboxStats(rows: SandboxRow[], containers: ContainerRow[]): Promise<SandboxStats[]> {
-    const byPod = Map.groupBy(containers, ({ sandboxId }) => sandboxId);
-    return mapBounded(rows, READERS, (row) => this.podSandboxStats(row, byPod.get(row.id) ?? []));
-  }
-
-  /** Disk use of the writable layers of `rows` together. */
+  /** Disk use of the writable layers of `rows` together, which are all containers that there are. */
   writableUsage(rows: ContainerRow[]): Promise<{ usedBytes: number; inodesUsed: number }> {
+    this.#schedule();
     return this.#layers.sum(rows.map(({ rootfs }) => rootfs.upper));
   }
 
+  async #containerStats(row: ContainerRow): Promise<ContainerStats | null> {
+    if (stateOf(row) !== 'running') return null;
+    const [{ cpu, memory, swap, io }, writableLayer] = await Promise.all([
+      this.#usage(row.cgroupPath),
+      this.#layers.of(row.rootfs.upper),
+    ]);
+    // Every cgroup tells of its CPU time and processes, so this one is gone.
+    if (cpu === null || memory === null) return null;
+    return { row, cpu, memory, swap, io, writableLayer };
+  }
+
   /** The pod's own cgroup holds all of its containers; a pod without one is the sum of them. */
-  async #podUsage(row: SandboxRow, running: ContainerRow[]): Promise<CgroupUsage> {
-    if (row.cgroupParent !== '' && row.cgroupParent !== '/') {
-      const driver = row.cgroupParent.startsWith('/') ? 'cgroupfs' : 'systemd';
-      const usage = await this.#usage(parentDirectory(driver, row.cgroupParent));
-      if (usage.cpu !== null) return usage;
-    }
+  async #podUsage(row: SandboxRow, containers: ContainerRow[]): Promise<CgroupUsage> {
+    const cgroup = podCgroup(row);
+    const own = cgroup === null ? null : await this.#usage(cgroup);
+    if (own !== null && own.cpu !== null && own.memory !== null) return own;
+    const running = containers.filter((container) => stateOf(container) === 'running');
     return sumUsage(await Promise.all(running.map(({ cgroupPath }) => this.#usage(cgroupPath))));
   }
 
@@ -112,48 +120,57 @@ export class Stats {
   #usage(path: string): Promise<CgroupUsage> {
     this.#schedule();
     const known = this.#readings.get(path);
-    if (known !== undefined && performance.now() - known.at < FRESH_MS) return known.usage;
-    const usage = cgroupUsage(path, this.#rates);
-    this.#readings.set(path, { at: performance.now(), usage });
-    return usage;
+    if (known !== undefined && (known.pending || performance.now() - known.at < FRESH_MS)) return known.usage;
+    const reading: Reading = {
+      at: performance.now(),
+      pending: true,
+      usage: this.#slots
+        .run(() => cgroupUsage(path, this.#rates))
+        .finally(() => {
+          reading.at = performance.now();
+          reading.pending = false;
+        }),
+    };
+    this.#readings.set(path, reading);
+    return reading.usage;
   }
 
   #schedule(): void {
     if (this.#timer !== undefined || this.#stopped) return;
-    this.#timer = setTimeout(() => void this.#sample(), this.#options.collectPeriodMs).unref();
+    // More often than that would give no further rates.
+    const period = Math.max(this.#options.collectPeriodMs, FRESH_MS);
+    this.#timer = setTimeout(() => void this.#sample(), period).unref();
   }
 
   /** Samples the CPU of all that was asked for lately and forgets the rest; ends with the last of them. */
   async #sample(): Promise<void> {
-    const oldest = performance.now() - INTEREST_MS;
-    await mapBounded([...this.#readings], READERS, async ([path, { at }]) => {
-      if (at > oldest && (await cpuUsage(path, this.#rates)) !== null) return;
-      this.#readings.delete(path);
-      this.#rates.forget(path);
-    }).catch((err: unknown) => this.#log.warn({ err }, 'sampling of CPU use failed'));
+    try {
+      await Promise.all([...this.#readings].map(([path, reading]) => this.#sampleOne(path, reading)));
+    } catch (err) {
+      this.#log.warn({ err }, 'sampling of CPU use failed');
+    }
     this.#timer = undefined;
     this.#layers.prune(INTEREST_MS);
-    if (this.#readings.size > 0) this.#schedule();
+    if (this.#readings.size > 0 || this.#layers.size > 0) this.#schedule();
   }
 
-  async #network(row: SandboxRow): Promise<SandboxStats['network']> {
-    if (row.namespaces.net === null) return null;
+  async #sampleOne(path: string, reading: Reading): Promise<void> {
+    const isAskedFor = reading.pending || performance.now() - reading.at < INTEREST_MS;
+    if (isAskedFor && (await this.#slots.run(() => cpuUsage(path, this.#rates))) !== null) return;
+    // A caller who came meanwhile has begun another reading, which needs its rate.
+    if (this.#readings.get(path) !== reading) return;
+    this.#readings.delete(path);
+    this.#rates.forget(path);
+  }
+
+  async #network({ id, namespaces: { net } }: SandboxRow): Promise<SandboxStats['network']> {
+    if (net === null) return null;
     try {
-      const found = await native().netnsInterfaces(row.namespaces.net);
-      const usages = found.filter(({ name }) => name !== 'lo').map(interfaceUsage);
-      return {
-        timestamp: nowNs(),
-        defaultInterface: usages.find(({ name }) => name === DEFAULT_INTERFACE) ?? null,
-        interfaces: usages.filter(({ name }) => name !== DEFAULT_INTERFACE),
-      };
+      return await this.#slots.run(() => readNetwork(net));
     } catch (err) {
-      // The pod may be stopped this instant.
-      this.#log.debug({ id: row.id, err }, 'network use cannot be read');
+      // ENOENT: the pod is stopped this instant.
+      if (errnoOf(err) !== 'ENOENT') this.#log.warn({ id, err }, 'network use cannot be read');
       return null;
     }
   }
-}
-
-function interfaceUsage({ name, rxBytes, rxErrors, txBytes, txErrors }: InterfaceUsage): InterfaceUsage {
-  return { name, rxBytes, rxErrors, txBytes, txErrors };
 }

@@ -21,16 +21,16 @@ export interface CgroupUsage {
 
 /** Reads the cgroup at `path` and notes its CPU time in `rates`. */
 export async function cgroupUsage(path: string, rates: CpuRates): Promise<CgroupUsage> {
-  const [cpu, memory, io, processCount] = await Promise.all([
+  const [cpu, memory, memoryPressure, io, processCount] = await Promise.all([
     cpuUsage(path, rates),
     readMemory(path),
+    readPsi(path, 'memory'),
     readPsi(path, 'io'),
     readPids(path),
   ]);
-  const memoryPsi = psi(await readPsi(path, 'memory'));
   return {
     cpu,
-    memory: memoryUsage(memory, memoryPsi),
+    memory: memoryUsage(memory, psi(memoryPressure)),
     swap: swapUsage(memory),
     io: io === null ? null : { timestamp: nowNs(), psi: psi(io) },
     processCount,
@@ -39,18 +39,23 @@ export async function cgroupUsage(path: string, rates: CpuRates): Promise<Cgroup
 
 /** CPU alone, for the samples between two questions. */
 export async function cpuUsage(path: string, rates: CpuRates): Promise<CpuUsage | null> {
-  const [{ usageNs }, pressure] = await Promise.all([readCpu(path), readPsi(path, 'cpu')]);
+  const { usageNs } = await readCpu(path);
   if (usageNs === null) return null;
+  // Rate and time belong to this very instant, not to one after further reads.
   const rate = rates.sample(path, usageNs);
+  const timestamp = nowNs();
   return {
-    timestamp: nowNs(),
+    timestamp,
     usageCoreNanoSeconds: usageNs.toString(),
     usageNanoCores: rate === null ? null : rate.toString(),
-    psi: psi(pressure),
+    psi: psi(await readPsi(path, 'cpu')),
   };
 }
 
-/** The use of several cgroups as one: what no one tells stays null. */
+/**
+ * The use of several cgroups as one, of the instant of the newest of them; none
+ * at all use nothing. What no one tells stays null.
+ */
 export function sumUsage(parts: CgroupUsage[]): CgroupUsage {
   const cpus = parts.flatMap(({ cpu }) => cpu ?? []);
   const memories = parts.flatMap(({ memory }) => memory ?? []);
@@ -58,32 +63,26 @@ export function sumUsage(parts: CgroupUsage[]): CgroupUsage {
   const memory = (key: Exclude<keyof MemoryUsage, 'timestamp' | 'psi'>) =>
     sumKnown(memories.map((usage) => usage[key]));
   return {
-    cpu:
-      cpus.length === 0
-        ? null
-        : {
-            timestamp: nowNs(),
-            usageCoreNanoSeconds: sumBig(cpus.map(({ usageCoreNanoSeconds }) => usageCoreNanoSeconds)),
-            usageNanoCores: rates.every((rate) => rate !== null) ? sumBig(rates) : null,
-            psi: null,
-          },
-    memory:
-      memories.length === 0
-        ? null
-        : {
-            timestamp: nowNs(),
-            workingSetBytes: memory('workingSetBytes'),
-            // What is left below several limits is no sum of what is left below each.
-            availableBytes: null,
-            usageBytes: memory('usageBytes'),
-            rssBytes: memory('rssBytes'),
-            pageFaults: memory('pageFaults'),
-            majorPageFaults: memory('majorPageFaults'),
-            psi: null,
-          },
+    cpu: {
+      timestamp: newest(cpus),
+      usageCoreNanoSeconds: sumBig(cpus.map(({ usageCoreNanoSeconds }) => usageCoreNanoSeconds)),
+      usageNanoCores: rates.every((rate) => rate !== null) ? sumBig(rates) : null,
+      psi: null,
+    },
+    memory: {
+      timestamp: newest(memories),
+      workingSetBytes: memory('workingSetBytes'),
+      // What is left below several limits is no sum of what is left below each.
+      availableBytes: null,
+      usageBytes: memory('usageBytes'),
+      rssBytes: memory('rssBytes'),
+      pageFaults: memory('pageFaults'),
+      majorPageFaults: memory('majorPageFaults'),
+      psi: null,
+    },
     swap: null,
     io: null,
-    processCount: sumKnown(parts.map(({ processCount }) => processCount)),
+    processCount: parts.reduce((total, { processCount }) => total + (processCount ?? 0), 0),
   };
 }
 
@@ -115,6 +114,12 @@ function psi(pressure: Pressure | null): Psi | null {
 function sumKnown(values: (number | null)[]): number | null {
   const known = values.filter((value) => value !== null);
   return known.length === 0 ? null : known.reduce((total, value) => total + value, 0);
+}
+
+/** The samples may be up to a second old, and a client divides by the difference of their times. */
+function newest(usages: { timestamp: string }[]): string {
+  const times = usages.map(({ timestamp }) => BigInt(timestamp)).sort((a, b) => Number(a - b));
+  return (times.at(-1) ?? nowNs()).toString();
 }
 
 function sumBig(values: string[]): string {

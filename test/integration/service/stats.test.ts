@@ -16,7 +16,8 @@ import { sandboxConfig, sandboxRow } from '../../unit/sandbox/config.ts';
 
 /** Real processes in a real cgroup; run under scripts/private.sh. */
 describe('statistics', () => {
-  const parent = '/skiff-stats';
+  // As the kubelet names it: after the uid of the pod.
+  const parent = '/skiff-stats/pod11-22';
   const cgroupPath = absoluteCgroup('cgroupfs', parent, 'c1');
   let directory: string;
   let worker: ChildProcess;
@@ -47,7 +48,7 @@ describe('statistics', () => {
     const ended = worker.exitCode === null && worker.signalCode === null ? once(worker, 'exit') : undefined;
     await killCgroup(cgroupPath);
     await ended;
-    await removeCgroup(absoluteCgroup('cgroupfs', '/', parent));
+    await removeCgroup(absoluteCgroup('cgroupfs', '/', 'skiff-stats'));
     await rm(directory, { recursive: true });
   });
 
@@ -77,11 +78,11 @@ describe('statistics', () => {
 
   it('samples between questions', async () => {
     await stats.containerStats(row);
-    await sleep(1000);
+    await sleep(500);
     worker.kill('SIGKILL');
     await once(worker, 'exit');
-    await sleep(700);
-    // The last sample is 300 ms old at most: the rate is that of an idle cgroup, not the mean since the first question.
+    // Samples at 1, 2 and 3 s: the rate is that of an idle cgroup, not the mean since the first question.
+    await sleep(3200);
     const { cpu } = await stats.containerStats(row);
     assert.equal(cpu?.usageNanoCores, '0');
   });
@@ -90,11 +91,35 @@ describe('statistics', () => {
     const before = (await stats.containerStats(row)).writableLayer;
     await writeFile(join(directory, 'upper', 'more'), Buffer.alloc(1_000_000));
     assert.deepEqual((await stats.containerStats(row)).writableLayer, before);
-    await sleep(400);
+    await sleep(2000);
     assert.deepEqual((await stats.containerStats(row)).writableLayer, before, 'the walk goes on behind');
-    await sleep(200);
+    await sleep(500);
     assert.ok((await stats.containerStats(row)).writableLayer!.usedBytes >= 1_100_000);
     assert.deepEqual((await stats.writableUsage([row])).inodesUsed, 3);
+  });
+
+  it('tells of the traffic of any first interface, and of none where there is only the loopback', async () => {
+    const net = join(directory, 'net');
+    await pinSandbox({ net, ipc: null, uts: null, hostname: '', sysctls: [] });
+    try {
+      const pod = sandboxRow(sandboxConfig(), { namespaces: { net, ipc: null, uts: null } });
+      assert.equal((await stats.podSandboxStats(pod, [])).network, null);
+      const ip = async (command: string) =>
+        assert.equal((await run('/usr/sbin/ip', command.split(' '), { netns: net })).code, 0);
+      await ip('link add one type veth peer name two');
+      await ip('addr add 10.88.0.1/24 dev one');
+      await ip('link set one up');
+      await ip('link set two up');
+      await run('/bin/sh', ['-c', 'echo datagram >/dev/udp/10.88.0.2/9 || true'], { netns: net });
+      const { network } = await stats.podSandboxStats(pod, []);
+      assert.equal(network?.interfaces.length, 1);
+      assert.ok(Number(network?.defaultInterface?.txBytes) > 0, 'neighbour discovery at least');
+      assert.ok(Number(network?.timestamp) > 1e18);
+    } finally {
+      await unpinSandbox({ net, ipc: null, uts: null });
+    }
+    const gone = sandboxRow(sandboxConfig(), { namespaces: { net, ipc: null, uts: null } });
+    assert.equal((await stats.podSandboxStats(gone, [])).network, null);
   });
 
   it('tells of a pod: its cgroup, its network, its containers', async () => {
@@ -107,21 +132,23 @@ describe('statistics', () => {
       const namespaces = { net, ipc: null, uts: null };
       const pod = sandboxRow(config, { cgroupParent: parent, namespaces });
       const exited = { ...row, id: 'c2', finishedAt: '2' };
-      const [told] = await stats.listPodSandboxStats([pod], [row, exited]);
+      const told = await stats.podSandboxStats(pod, [row, exited]);
       assert.deepEqual(
-        told!.containers.map((container) => container.row.id),
+        told.containers.map((container) => container.row.id),
         ['c1'],
       );
-      assert.equal(told!.network?.defaultInterface?.name, 'eth0');
+      assert.equal(told.network?.defaultInterface?.name, 'eth0');
       assert.deepEqual(
-        told!.network?.interfaces.map(({ name }) => name),
+        told.network?.interfaces.map(({ name }) => name),
         ['net1'],
       );
-      assert.equal(told!.processCount, 1);
-      assert.ok(BigInt(told!.cpu!.usageCoreNanoSeconds) > 0n);
+      assert.equal(told.processCount, 1);
+      assert.ok(told.io !== null, 'its own cgroup has pressure');
+      assert.ok(BigInt(told.cpu!.usageCoreNanoSeconds) > 0n);
 
-      const without = await stats.podSandboxStats({ ...pod, cgroupParent: '' }, [row, exited]);
+      const without = await stats.podSandboxStats({ ...pod, cgroupParent: '/shared' }, [row, exited]);
       assert.ok(BigInt(without.cpu!.usageCoreNanoSeconds) > 0n);
+      assert.deepEqual([without.io, without.processCount], [null, 1]);
       const host = await stats.podSandboxStats({ ...pod, namespaces: { ...namespaces, net: null } }, []);
       assert.equal(host.network, null);
     } finally {
@@ -129,16 +156,17 @@ describe('statistics', () => {
     }
   });
 
-  it('has nothing to tell of a container that is gone, and fails for none', async () => {
+  it('leaves out a container that has gone, and fails for it alone', async () => {
     const gone = {
       ...row,
       cgroupPath: `${cgroupPath}-gone`,
       rootfs: { ...row.rootfs, upper: `${directory}/gone` },
     };
-    const told = await stats.containerStats(gone);
+    await assert.rejects(stats.containerStats(gone), { code: 'failed_precondition' });
+    const told = await stats.listContainerStats([gone, row]);
     assert.deepEqual(
-      { ...told, row: null },
-      { row: null, cpu: null, memory: null, swap: null, io: null, writableLayer: null },
+      told.map((one) => one.row),
+      [row],
     );
     assert.deepEqual(await stats.writableUsage([gone]), { usedBytes: 0, inodesUsed: 0 });
   });

@@ -19,11 +19,20 @@ describe('CpuRates', () => {
     assert.equal(rates.sample('a', 4n * SECOND, 4n * SECOND), 0n, 'idle');
   });
 
-  it('keeps the rate where samples are too near', () => {
+  it('keeps the rate where samples are nearer than a second, and measures from the last that counted', () => {
     const rates = new CpuRates();
     rates.sample('a', 0n, 0n);
     rates.sample('a', SECOND, SECOND);
-    assert.equal(rates.sample('a', SECOND + 5n, SECOND + 10n), SECOND);
+    assert.equal(rates.sample('a', SECOND + 5n, 2n * SECOND - 1n), SECOND);
+    assert.equal(rates.sample('a', 3n * SECOND, 2n * SECOND), 2n * SECOND);
+  });
+
+  it('begins anew after more than two minutes', () => {
+    const rates = new CpuRates();
+    rates.sample('a', 0n, 0n);
+    assert.equal(rates.sample('a', 60n * SECOND, 120n * SECOND), SECOND / 2n);
+    assert.equal(rates.sample('a', 70n * SECOND, 241n * SECOND), null);
+    assert.equal(rates.sample('a', 71n * SECOND, 242n * SECOND), SECOND);
   });
 
   it('begins anew for a cgroup that was made anew, and after forget', () => {

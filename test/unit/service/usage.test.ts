@@ -45,6 +45,13 @@ describe('cgroup usage', () => {
     assert.equal(sum.memory?.workingSetBytes, 120);
     assert.equal(sum.memory?.pageFaults, null);
     assert.equal(sum.processCount, 6);
-    assert.deepEqual(sumUsage([gone]), { cpu: null, memory: null, swap: null, io: null, processCount: null });
+    assert.equal(sum.cpu?.timestamp, one.cpu?.timestamp, 'the instant of the sample, not of the sum');
+  });
+
+  it('is nothing, but known, where there is nothing to add up', () => {
+    const { cpu, memory, processCount } = sumUsage([]);
+    assert.deepEqual([cpu?.usageCoreNanoSeconds, cpu?.usageNanoCores, processCount], ['0', '0', 0]);
+    assert.equal(memory?.workingSetBytes, null);
+    assert.ok(Number(cpu?.timestamp) > 1e18 && Number(memory?.timestamp) > 1e18);
   });
 });
