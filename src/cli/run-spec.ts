@@ -16,6 +16,9 @@ export interface RunOptions {
 /** Marks pods that `skiff run` made; the value names their log directory. */
 export const RUN_LABEL = 'io.skiff.run';
 
+/** Of the pods of `skiff run`. */
+export const NAMESPACE = 'default';
+
 export const LOG_FILE = 'container.log';
 
 /** As the kubelet sends them for a container with the default procMount. */
@@ -40,7 +43,7 @@ const SECCOMP = { profile_type: 'RuntimeDefault' } as const;
 /** The pod of `skiff run`: one container, namespaces of its own, the node's network only where asked for. */
 export function podOf(options: RunOptions, name: string, uid: string, logDirectory: string): PodConfig {
   return {
-    metadata: { name, uid, namespace: 'default', attempt: 0 },
+    metadata: { name, uid, namespace: NAMESPACE, attempt: 0 },
     hostname: options.hostNetwork ? '' : name.slice(0, 63),
     log_directory: logDirectory,
     port_mappings: options.publish.map(portOf),
@@ -107,6 +110,20 @@ export function portOf(text: string) {
     container_port: ports[1]!,
     host_ip: address.replace(/^\[|\]$/g, ''),
   };
+}
+
+/** Fails with `invalid_argument` for options that are wrong by themselves or together. */
+export function checkOptions({ name, publish, hostNetwork }: RunOptions): void {
+  // The name is the host name, too.
+  if (name !== '' && !/^[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?$/.test(name)) {
+    throw wrong('--name', 'at most 63 letters, digits and dashes', name);
+  }
+  if (hostNetwork && publish.length > 0) {
+    throw new SkiffError(
+      'invalid_argument',
+      '-p: a pod with --host-network has the ports of the host already',
+    );
+  }
 }
 
 function namespaces({ hostNetwork }: RunOptions) {

@@ -8,7 +8,7 @@ import { LogWriter } from './log-writer.ts';
 import { note, print } from './output.ts';
 import { pullImage } from './pull.ts';
 import { RunPod, rootDirectory } from './run-pod.ts';
-import { containerOf, type RunOptions } from './run-spec.ts';
+import { checkOptions, containerOf, NAMESPACE, type RunOptions } from './run-spec.ts';
 
 const STOP_SECONDS = 10;
 
@@ -26,9 +26,11 @@ export async function run(
 ): Promise<number> {
   const interrupts = new Interrupts();
   try {
+    checkOptions(options);
     const pod = new RunPod(options, await rootDirectory(daemon));
     const container = containerOf(options, pod.name, image, args);
     return await daemon.withCri(async (cri) => {
+      await requireFreeName(cri, pod.name);
       await ensureImage(daemon, cri, image, interrupts.first);
       let keep = false;
       try {
@@ -51,6 +53,16 @@ export async function run(
   } finally {
     interrupts.stop();
   }
+}
+
+/** Only the kubelet runs several pods of one name, told apart by uid; here a name is what the user goes by. */
+async function requireFreeName(cri: CriClient, name: string): Promise<void> {
+  const { items } = await cri.runtime.ListPodSandbox({});
+  if (!items.some(({ metadata }) => metadata?.name === name && metadata.namespace === NAMESPACE)) return;
+  throw new SkiffError(
+    'already_exists',
+    `there is a pod "${name}" already; remove it with "skiff rm -f ${name}" or choose another --name`,
+  );
 }
 
 async function ensureImage(

@@ -136,6 +136,13 @@ describe('skiff run', () => {
     ['a runtime that is not configured', () => ['--runtime', 'kata', image], 125, /skiff: .*kata/],
     ['an image that is not there', () => [`${registry.host}/nothing:1`], 125, /skiff: .*nothing/],
     ['a wrong port', () => ['-p', '80', image], 125, /-p: expected/],
+    ['a name that is none', () => ['--name', 'a b', image], 125, /--name: expected at most 63 letters/],
+    [
+      'a port with the network of the host',
+      () => ['--host-network', '-p', '8:8', image],
+      125,
+      /-p: a pod with/,
+    ],
     ['a wrong option', () => ['--frob', image], 125, /unknown option '--frob'/],
   ];
   for (const [what, args, code, stderr] of failures) {
@@ -154,6 +161,20 @@ describe('skiff run', () => {
     running.child.kill('SIGINT');
     const { code, stdout } = await running.done;
     assert.deepEqual([code, stdout], [3, 'started\nstopping\n']);
+    await nothingLeft();
+  });
+
+  it('goes on while the daemon is killed and started again', async () => {
+    const command = 'echo started; while [ ! -e /go ]; do sleep 0.1; done; echo over; exit 5';
+    const running = start('run', '--name', 'patient', image, '--', 'sh', '-c', command);
+    await until('it has started', () => running.out().includes('started'));
+    await daemon.kill();
+    await sleep(1500);
+    await daemon.start();
+    await output('exec', 'patient', '--', 'touch', '/go');
+    const { code, stdout, stderr } = await running.done;
+    assert.deepEqual([code, stdout], [5, 'started\nover\n']);
+    assert.match(stderr, /the daemon went away; waiting for it to come back/);
     await nothingLeft();
   });
 
@@ -246,6 +267,15 @@ describe('a pod that is left running', () => {
     const history = (await output('events', '--json', id)).trimEnd().split('\n');
     assert.ok(history.length >= 2, history.join('\n'));
     for (const line of history) assert.equal(JSON.parse(line).subject, id);
+  });
+
+  it('keeps its name to itself', async () => {
+    const { code, stderr } = await skiff('run', '--name', 'web', image, 'true');
+    assert.equal(code, 125);
+    assert.match(
+      stderr,
+      /there is a pod "web" already; remove it with "skiff rm -f web" or choose another --name/,
+    );
   });
 
   it('is not removed while it runs', async () => {
