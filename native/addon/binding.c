@@ -118,6 +118,7 @@ static int run_spawn(struct call *call)
 		.stdio_count = call->in[4].length,
 		.setsid = NUMBER(5),
 		.netns = TEXT(6),
+		.die_with_parent = NUMBER(7),
 	};
 	return sys_spawn(&spawn, &call->out.spawned, &call->subject);
 }
@@ -293,7 +294,7 @@ static const struct binding BINDINGS[] = {
 	{ "flock", "s", 0, false, run_flock, result_number },
 	{ "pidfdOpen", "i", -1, false, run_pidfd_open, result_number },
 	{ "pidfdSendSignal", "ii", -1, false, run_pidfd_send_signal, NULL },
-	{ "spawn", "slls?nbs?", 0, false, run_spawn, result_spawned },
+	{ "spawn", "slls?nbs?b", 0, false, run_spawn, result_spawned },
 	{ "mount", "s?ss?is?", 1, true, run_mount, NULL },
 	{ "umount", "si", 0, true, run_umount, NULL },
 	{ "overlayMount", "ls?s?slb", 3, true, run_overlay_mount, NULL },

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -77,6 +78,8 @@ static int prepare(struct child *child)
 {
 	const struct spawn *spawn = child->spawn;
 	if (spawn->setsid && setsid() < 0)
+		return -1;
+	if (spawn->die_with_parent && prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
 		return -1;
 	if (child->netns >= 0) {
 		child->subject = spawn->netns;

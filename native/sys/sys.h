@@ -81,6 +81,7 @@ struct spawn {
 	size_t stdio_count;
 	bool setsid;
 	const char *netns; /* NULL: as the parent */
+	bool die_with_parent; /* SIGKILL when the spawning thread ends (PR_SET_PDEATHSIG) */
 };
 
 struct spawned {

@@ -33,6 +33,8 @@ export interface Spawn {
   setsid: boolean;
   /** File of the network namespace to start in, null = as the parent. */
   netns: string | null;
+  /** Killed when the thread that spawned it ends, so that nothing of a dead daemon works beside the next one. */
+  dieWithParent: boolean;
 }
 
 /** `fds`: our ends of the pipes, nonblocking, null elsewhere. Caller closes `pidfd` and `fds`. */
@@ -181,6 +183,7 @@ type Addon = Omit<Native, 'spawn' | 'overlayMount' | 'pinNamespaces'> & {
     stdio: number[],
     setsid: boolean,
     netns: string | null,
+    dieWithParent: boolean,
   ): Spawned;
   overlayMount(
     lowers: string[],
@@ -220,7 +223,8 @@ function bind(addon: Addon): Native {
   return {
     ...addon,
     flock: (path) => lock(addon, path),
-    spawn: (s) => addon.spawn(s.file, s.argv, s.env, s.cwd, s.stdio.map(stdioNumber), s.setsid, s.netns),
+    spawn: (s) =>
+      addon.spawn(s.file, s.argv, s.env, s.cwd, s.stdio.map(stdioNumber), s.setsid, s.netns, s.dieWithParent),
     overlayMount: (m) =>
       addon.overlayMount(m.lowers, m.upper, m.work, m.target, m.options, m.legacy ?? false),
     pinNamespaces: (p) => addon.pinNamespaces(p.net, p.ipc, p.uts, p.hostname, p.sysctls.flat()),

@@ -56,6 +56,8 @@ export async function run(file: string, args: string[], options: RunOptions = {}
     stdio: [options.stdin === undefined ? 'null' : 'pipe', 'pipe', 'pipe'],
     setsid: false,
     netns: options.netns ?? null,
+    // A CNI plugin of a dead daemon must not go on adding while the next daemon undoes.
+    dieWithParent: true,
   });
   const [stdin, stdout, stderr] = child.fds;
   const maxOutput = options.maxOutput ?? MAX_OUTPUT;

@@ -111,6 +111,8 @@ export interface PodInit {
   ipc: string | null;
   uts: string | null;
   cgroup?: string | null;
+  /** Gets the init's pid before the caller does: a daemon that dies in between finds it by `findPodInit`. */
+  pidFile: string;
 }
 
 /**
@@ -119,14 +121,24 @@ export interface PodInit {
  * without it; killing it ends all in its namespace.
  */
 export async function startPodInit(init: PodInit): Promise<{ pid: number; startTime: string }> {
-  const { net, ipc, uts, cgroup = null } = init;
-  const args = Object.entries({ net, ipc, uts, cgroup }).flatMap(([name, path]) =>
+  const { net, ipc, uts, cgroup = null, pidFile } = init;
+  const args = Object.entries({ net, ipc, uts, cgroup, 'pid-file': pidFile }).flatMap(([name, path]) =>
     path === null ? [] : [`--${name}`, path],
   );
   const { pid } = await reportOf(spawnShim(['init', ...args], '/'));
   const started = await startTime(pid);
   if (started === undefined) throw new SkiffError('internal', "start the pod's init: it has ended already");
   return { pid, startTime: started };
+}
+
+/** The init that `startPodInit` made with this pid file, where it still runs. */
+export async function findPodInit(pidFile: string): Promise<{ pid: number; startTime: string } | undefined> {
+  const pid = Number((await readFileIfThere(pidFile)) ?? 0);
+  if (pid === 0) return undefined;
+  // The pid may be another process's by now.
+  const name = await readFileIfThere(`/proc/${pid}/comm`);
+  const started = name === 'skiff-init\n' ? await startTime(pid) : undefined;
+  return started === undefined ? undefined : { pid, startTime: started };
 }
 
 function runArguments(start: ShimStart): string[] {

@@ -31,6 +31,19 @@ export function ownCgroup(driver: CgroupDriver, row: SandboxRow): string | null 
   return parentDirectory(driver, row.cgroupParent);
 }
 
+/**
+ * The cgroup directory for the init of a shared PID namespace, beside the pod's
+ * containers: processes in a cgroup that hands controllers on are not allowed.
+ * null with systemd, whose slices are its own to fill: the init stays with the daemon there.
+ */
+export function initCgroup(
+  driver: CgroupDriver,
+  row: Pick<SandboxRow, 'id' | 'cgroupParent'>,
+): string | null {
+  if (driver !== 'cgroupfs') return null;
+  return posix.join(parentDirectory(driver, row.cgroupParent), `skiff-init-${row.id.slice(0, 16)}`);
+}
+
 /** systemd.slice(5): dashes join the names of the slices above, so none may be empty. */
 function isSliceName(slice: string): boolean {
   const name = slice.slice(0, -'.slice'.length);

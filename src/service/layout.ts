@@ -42,6 +42,10 @@ export class Layout {
   shm(id: string): string {
     return join(this.sandboxRun(id), 'shm');
   }
+  /** Pid of the init of a shared PID namespace. */
+  initPidFile(id: string): string {
+    return join(this.sandboxRun(id), 'init.pid');
+  }
   /** The OCI bundle: config.json; beside it upper, work, volumes and the exit record. */
   container(id: string): string {
     return join(this.containers, id);

@@ -2,14 +2,16 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { nowNs } from '../base/clock.ts';
 import { SkiffError } from '../base/errors.ts';
+import { makeDirectory } from '../base/files.ts';
 import { newId } from '../base/id.ts';
 import type { Operation } from '../base/operation.ts';
+import { removeCgroup } from '../os/cgroup.ts';
 import { mountTmpfs, unmount } from '../os/mount.ts';
 import { pinSandbox, unpinSandbox, writeNetSysctls } from '../os/namespaces.ts';
 import { killProcess } from '../os/process.ts';
 import { startPodInit } from '../os/shim.ts';
 import { removeTree } from '../os/tree.ts';
-import { podCgroupParent } from '../sandbox/cgroup-parent.ts';
+import { initCgroup, podCgroupParent } from '../sandbox/cgroup-parent.ts';
 import { sandboxHostname, writeSandboxFiles } from '../sandbox/files.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
 import { effectiveSysctls, interfaceSysctls } from '../sandbox/sysctls.ts';
@@ -69,7 +71,7 @@ async function create(
     signal.throwIfAborted();
     const network = await addNetwork(hall, op, row, signal);
     signal.throwIfAborted();
-    const init = await startInit(op, row);
+    const init = await startInit(hall, op, row);
     const ready = await op.step('write row ready', () =>
       hall.sandboxes.update(id, (now) => ({ ...now, network, init, state: 'ready' as const }), {
         subject: id,
@@ -181,11 +183,18 @@ async function addNetwork(
   return network;
 }
 
-async function startInit(op: Operation, row: SandboxRow): Promise<SandboxRow['init']> {
+async function startInit(hall: Hall, op: Operation, row: SandboxRow): Promise<SandboxRow['init']> {
   if (row.config.security.namespaces.pid !== 'pod') return null;
+  const cgroup = initCgroup(hall.options.cgroupDriver, row);
+  if (cgroup !== null)
+    await op.step(
+      'make init cgroup',
+      () => makeDirectory(cgroup, 0o755),
+      () => removeCgroup(cgroup),
+    );
   return op.step(
     'start pod init',
-    () => startPodInit({ ...row.namespaces }),
+    () => startPodInit({ cgroup, ...row.namespaces, pidFile: hall.layout.initPidFile(row.id) }),
     (init) => killProcess(init),
   );
 }

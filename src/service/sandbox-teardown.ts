@@ -1,7 +1,10 @@
+import { removeCgroup } from '../os/cgroup.ts';
 import { unmount } from '../os/mount.ts';
 import { unpinSandbox } from '../os/namespaces.ts';
 import { killProcess } from '../os/process.ts';
+import { findPodInit } from '../os/shim.ts';
 import { removeTree } from '../os/tree.ts';
+import { initCgroup } from '../sandbox/cgroup-parent.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { Hall } from './hall.ts';
@@ -11,8 +14,14 @@ import type { Hall } from './hall.ts';
  * any number of times, after any crash: what is gone already is fine. When CNI
  * fails the namespace stays, so that the next try finds what it needs.
  */
-export async function teardownSandbox(hall: Pick<Hall, 'cni' | 'layout'>, row: SandboxRow): Promise<void> {
-  if (row.init !== null) await killProcess(row.init);
+export async function teardownSandbox(
+  hall: Pick<Hall, 'cni' | 'layout' | 'options'>,
+  row: SandboxRow,
+): Promise<void> {
+  const init = row.init ?? (await findPodInit(hall.layout.initPidFile(row.id)));
+  if (init !== undefined) await killProcess(init);
+  const cgroup = initCgroup(hall.options.cgroupDriver, row);
+  if (cgroup !== null) await removeCgroup(cgroup);
   if (row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
   await unpinSandbox(row.namespaces);
   await unmount(hall.layout.shm(row.id));

@@ -127,6 +127,7 @@ for (const program of ['runc', 'crun'])
         stdio: ['null', 2, 2],
         setsid: false,
         netns: null,
+        dieWithParent: false,
       });
       await until('the exec runs', async () => (await processesRunning('sleep', '1003')).length === 1);
       native().pidfdSendSignal(daemon.pidfd, 9);

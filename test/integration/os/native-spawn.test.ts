@@ -18,6 +18,7 @@ const SLEEP: Spawn = {
   stdio: ['null', 'null', 'null'],
   setsid: false,
   netns: null,
+  dieWithParent: false,
 };
 
 describe('a spawned child', () => {

@@ -85,6 +85,7 @@ describe('the identity of a process', () => {
       stdio: ['null', 'null', 'null'],
       setsid: false,
       netns: null,
+      dieWithParent: false,
     });
 
   it('is its pid with its start time; a zombie is not alive', async () => {

@@ -113,6 +113,7 @@ test('the daemon is killed: lines are written on, the next one finds the contain
     stdio: ['null', 'null', 'null'],
     setsid: true,
     netns: null,
+    dieWithParent: false,
   });
   const count = async () => (await readLog(plan.logPath).catch(() => [])).length;
   await until(async () => (await count()) > 3, 'lines');

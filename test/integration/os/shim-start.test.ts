@@ -3,7 +3,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { artefact } from '../../../src/os/paths.ts';
 import { run, startTime } from '../../../src/os/process.ts';
-import { type ShimStart, startPodInit, startShim } from '../../../src/os/shim.ts';
+import { findPodInit, type ShimStart, startPodInit, startShim } from '../../../src/os/shim.ts';
 import { isRunning, readLog, ShimBox, until } from './shim-box.ts';
 
 let box: ShimBox;
@@ -114,8 +114,11 @@ test('what a container inherits: three descriptors, no ignored or blocked signal
 test("the pod's init: no rights, no files, and it reaps", async () => {
   const netns = '/run/netns/shim-test';
   await run('ip', ['netns', 'add', 'shim-test']);
-  const init = await startPodInit({ net: netns, ipc: null, uts: null });
+  // /run is private to this run.
+  const pidFile = '/run/shim-test.pid';
+  const init = await startPodInit({ net: netns, ipc: null, uts: null, pidFile });
   assert.equal(init.startTime, await startTime(init.pid));
+  assert.deepEqual(await findPodInit(pidFile), init);
   const status = await readFile(`/proc/${init.pid}/status`, 'utf8');
   const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, 'm').exec(status)?.[1];
   assert.equal(field('Name'), 'skiff-init');
@@ -142,15 +145,16 @@ test("the pod's init: no rights, no files, and it reaps", async () => {
   assert.ok(await isRunning(init.pid));
   process.kill(init.pid, 'SIGTERM');
   await until(async () => !(await isRunning(init.pid)), 'the end of init');
+  assert.equal(await findPodInit(pidFile), undefined);
   await run('ip', ['netns', 'delete', 'shim-test']);
 });
 
 test("the pod's init: what fails is named and leaves no process", async () => {
-  const bad = { net: '/no/net', ipc: null, uts: null };
-  await assert.rejects(startPodInit(bad), {
+  const own = { net: null, ipc: null, uts: null, pidFile: '/run/shim-test-bad.pid' };
+  await assert.rejects(startPodInit({ ...own, net: '/no/net' }), {
     message: "start the pod's init: enter the network namespace: No such file or directory",
   });
-  await assert.rejects(startPodInit({ net: null, ipc: null, uts: null, cgroup: '/no/cgroup' }), {
+  await assert.rejects(startPodInit({ ...own, cgroup: '/no/cgroup' }), {
     message: "start the pod's init: join the cgroup: No such file or directory",
   });
 });
