@@ -5,6 +5,7 @@ import { type HttpAnswer, type HttpCall, type HttpClient, requestError } from '.
 import { pause, type RetryOptions } from './retry.ts';
 
 const PARTIAL = 206;
+const NOT_SATISFIABLE = 416;
 
 /**
  * The bytes of a blob as they come, not verified. A connection that is cut is
@@ -32,6 +33,12 @@ export async function* blobBytes(
         true,
       );
     } catch (cause) {
+      // Not there to be had: RFC 9110, section 15.5.17.
+      if (cause instanceof RegistryError && cause.status === NOT_SATISFIABLE)
+        throw new SkiffError(
+          'data_loss',
+          `${action}: the registry has ${received} of its ${source.size} bytes; push the image again`,
+        );
       // A connection that brought something counts as a fresh start.
       failures = received > before ? 1 : failures + 1;
       if (!(cause instanceof RegistryError) || !cause.passing || failures >= options.retry.attempts)

@@ -306,6 +306,17 @@ describe('layers', () => {
       assert.ok((await download(connect())).equals(data));
     }));
 
+  it('a blob that ends early on the registry itself is data loss', () =>
+    withRegistry(async (registry, connect) => {
+      registry.on(path, (request, response) => {
+        if (request.headers.range === undefined) response.end(data.subarray(0, 1000));
+        else response.writeHead(416).end();
+      });
+      const message =
+        /^fetch layer sha256:.*: the registry has 1000 of its 400000 bytes; push the image again/;
+      await assert.rejects(download(connect()), fails('data_loss', message));
+    }));
+
   it('a registry that cuts at once, each time, is given up', () =>
     withRegistry(async (registry, connect) => {
       registry.on(path, (request) => request.socket.destroy());
