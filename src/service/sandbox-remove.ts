@@ -1,6 +1,4 @@
-import { removeCgroup } from '../os/cgroup.ts';
 import { removeTree } from '../os/tree.ts';
-import { ownCgroup } from '../sandbox/cgroup-parent.ts';
 import type { CallContext } from './api.ts';
 import { removeContainer } from './container-remove.ts';
 import { emitSandbox } from './emit.ts';
@@ -24,8 +22,6 @@ async function remove(hall: Hall, call: CallContext, id: string): Promise<void> 
     const row = hall.sandboxes.get(id);
     if (row === undefined) return;
     await op.step('remove files', () => removeTree(hall.layout.sandbox(id)));
-    const cgroup = ownCgroup(hall.options.cgroupDriver, row);
-    if (cgroup !== null) await op.step('remove cgroup', () => removeCgroup(cgroup));
     await op.step('delete row', () => hall.sandboxes.delete(id, { subject: id, what: 'sandbox removed' }));
     emitSandbox(hall, 'deleted', row);
   });

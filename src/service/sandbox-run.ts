@@ -5,7 +5,6 @@ import { SkiffError } from '../base/errors.ts';
 import { makeDirectory } from '../base/files.ts';
 import { newId } from '../base/id.ts';
 import type { Operation } from '../base/operation.ts';
-import { removeCgroup } from '../os/cgroup.ts';
 import { mountTmpfs, unmount } from '../os/mount.ts';
 import { pinSandbox, unpinSandbox, writeNetSysctls } from '../os/namespaces.ts';
 import { killProcess } from '../os/process.ts';
@@ -21,6 +20,7 @@ import type { CallContext } from './api.ts';
 import { emitSandbox } from './emit.ts';
 import type { Hall } from './hall.ts';
 import { markNotReady, watchInit } from './sandbox-notready.ts';
+import { removePodCgroup } from './sandbox-teardown.ts';
 
 /** Size of a pod's /dev/shm, as both peers make it. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -190,7 +190,7 @@ async function startInit(hall: Hall, op: Operation, row: SandboxRow): Promise<Sa
     await op.step(
       'make init cgroup',
       () => makeDirectory(cgroup, 0o755),
-      () => removeCgroup(cgroup),
+      () => removePodCgroup(hall, row),
     );
   return op.step(
     'start pod init',

@@ -4,7 +4,7 @@ import { unpinSandbox } from '../os/namespaces.ts';
 import { killProcess } from '../os/process.ts';
 import { findPodInit } from '../os/shim.ts';
 import { removeTree } from '../os/tree.ts';
-import { initCgroup } from '../sandbox/cgroup-parent.ts';
+import { initCgroup, ownCgroup } from '../sandbox/cgroup-parent.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { Hall } from './hall.ts';
@@ -20,10 +20,16 @@ export async function teardownSandbox(
 ): Promise<void> {
   const init = row.init ?? (await findPodInit(hall.layout.initPidFile(row.id)));
   if (init !== undefined) await killProcess(init);
-  const cgroup = initCgroup(hall.options.cgroupDriver, row);
-  if (cgroup !== null) await removeCgroup(cgroup);
+  await removePodCgroup(hall, row);
   if (row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
   await unpinSandbox(row.namespaces);
   await unmount(hall.layout.shm(row.id));
   await removeTree(hall.layout.sandboxRun(row.id));
+}
+
+/** Removes what the pod has of cgroups beside its containers' own: all where it is the pod's alone, else the init's. */
+export async function removePodCgroup(hall: Pick<Hall, 'options'>, row: SandboxRow): Promise<void> {
+  const { cgroupDriver } = hall.options;
+  const cgroup = ownCgroup(cgroupDriver, row) ?? initCgroup(cgroupDriver, row);
+  if (cgroup !== null) await removeCgroup(cgroup);
 }
