@@ -63,8 +63,9 @@ async function until(what: string, test: () => Promise<boolean> | boolean): Prom
 }
 
 async function nothingLeft(): Promise<void> {
-  assert.equal(await output('ps', '-aq'), '');
-  assert.equal(await output('pods', '-aq'), '');
+  const { containers } = await daemon.cri.runtime.ListContainers({});
+  const { items } = await daemon.cri.runtime.ListPodSandbox({});
+  assert.deepEqual([containers, items], [[], []]);
   assert.deepEqual(await readdir(join(daemon.root, 'logs')), []);
 }
 
