@@ -74,8 +74,8 @@ describe('Stats', () => {
     });
   });
 
-  it('measures hundreds of containers, each its own', async () => {
-    const rows = await Promise.all(Array.from({ length: 200 }, (_, i) => container(`c${i}`, i)));
+  it('measures many containers, each its own', async () => {
+    const rows = await Promise.all(Array.from({ length: 60 }, (_, i) => container(`c${i}`, i)));
     const listed = await stats.listContainerStats(rows);
     assert.deepEqual(
       listed.map(({ cpu }) => cpu?.usageCoreNanoSeconds),
