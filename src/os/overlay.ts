@@ -1,4 +1,4 @@
-import { rmdir } from 'node:fs/promises';
+import { chmod, chown, mkdir, rmdir, stat, utimes } from 'node:fs/promises';
 import { errnoOf, SkiffError } from '../base/errors.ts';
 import { unmount } from './mount.ts';
 import { native } from './native.ts';
@@ -22,6 +22,24 @@ export async function mountRootfs({ lowers, upper, work, merged }: Rootfs): Prom
   } catch (cause) {
     throw SkiffError.from(cause, `mount ${lowers.length} layers on ${merged}`);
   }
+}
+
+/**
+ * Makes the directories of a new root file system and mounts it. overlayfs
+ * shows the upper directory's own mode, owner and times as those of `/`, so it
+ * gets those of the top layer.
+ */
+export async function makeRootfs(rootfs: Rootfs): Promise<void> {
+  for (const directory of [rootfs.upper, rootfs.work, rootfs.merged])
+    await mkdir(directory, { recursive: true, mode: 0o711 });
+  const [top] = rootfs.lowers;
+  if (top !== undefined) {
+    const { mode, uid, gid, atime, mtime } = await stat(top);
+    await chown(rootfs.upper, uid, gid);
+    await chmod(rootfs.upper, mode & 0o7777);
+    await utimes(rootfs.upper, atime, mtime);
+  }
+  await mountRootfs(rootfs);
 }
 
 /** Unmounts it and removes the mount point; not mounted or not there is fine. The upper directory stays. */

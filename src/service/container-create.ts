@@ -1,4 +1,3 @@
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkiffError } from '../base/errors.ts';
 import { writeFileAtomic } from '../base/files.ts';
@@ -12,7 +11,7 @@ import { validateContainer } from '../container/validate.ts';
 import { prepareVolumes } from '../container/volumes.ts';
 import type { ImageRow } from '../image/types.ts';
 import { cgroupsPath } from '../os/cgroup.ts';
-import { mountRootfs } from '../os/overlay.ts';
+import { makeRootfs } from '../os/overlay.ts';
 import { sandboxFiles } from '../sandbox/files.ts';
 import type { SandboxRow } from '../sandbox/types.ts';
 import type { CallContext } from './api.ts';
@@ -84,11 +83,7 @@ async function make(
 ): Promise<ContainerRow> {
   const { id, config, rootfs } = row;
   op.owe('directories', () => releaseContainer(hall, id));
-  await op.step('mount rootfs', async () => {
-    for (const directory of [rootfs.upper, rootfs.work, rootfs.merged])
-      await mkdir(directory, { recursive: true, mode: 0o711 });
-    await mountRootfs(rootfs);
-  });
+  await op.step('mount rootfs', () => makeRootfs(rootfs));
   const user = await op.step('look up user', () =>
     resolveUser(rootfs.merged, image.config.user, config.security),
   );
