@@ -11,7 +11,7 @@ function textOf(error) {
 
 export default async function* reporter(events) {
   for await (const { type, data } of events) {
-    if (type === 'test:diagnostic' && data.nesting === 0 && /^(seed|figure)\b/.test(data.message))
+    if (type === 'test:diagnostic' && /^(seed|figure)\b/.test(data.message))
       yield `${JSON.stringify({ kind: 'note', text: data.message })}\n`;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     const error = data.details?.error;

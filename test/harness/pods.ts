@@ -5,6 +5,11 @@ import type { ContainerConfig } from '../../src/cri/gen/runtime/v1/ContainerConf
 import type { PodSandboxConfig } from '../../src/cri/gen/runtime/v1/PodSandboxConfig.ts';
 import type { TestDaemon } from './daemon.ts';
 
+/** What the kubelet sends unless a pod says otherwise; CRI's own default is a shared PID namespace. */
+export const OWN_PID = { pid: 'CONTAINER' } as const;
+/** Of `shareProcessNamespace: true`. */
+export const SHARED_PID = { pid: 'POD' } as const;
+
 /** A pod with a network of its own; `changes` replaces whole fields. */
 export function podConfig(
   daemon: TestDaemon,
@@ -15,7 +20,7 @@ export function podConfig(
     metadata: { name, uid: randomUUID(), namespace: 'default', attempt: 0 },
     hostname: name,
     log_directory: join(daemon.logs, name),
-    linux: { security_context: { namespace_options: {} } },
+    linux: { security_context: { namespace_options: OWN_PID } },
     ...changes,
   };
 }
@@ -32,7 +37,7 @@ export function containerConfig(
     image: { image },
     command,
     log_path: `${name}.log`,
-    linux: { security_context: { namespace_options: {} } },
+    linux: { security_context: { namespace_options: OWN_PID } },
     ...changes,
   };
 }
