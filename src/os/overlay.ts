@@ -1,7 +1,7 @@
-import { chmod, chown, mkdir, rmdir, stat, utimes } from 'node:fs/promises';
+import { chmod, chown, mkdir, rmdir } from 'node:fs/promises';
 import { errnoOf, SkiffError } from '../base/errors.ts';
 import { unmount } from './mount.ts';
-import { native } from './native.ts';
+import { AT_FDCWD, native } from './native.ts';
 
 /** A root file system from layers: `lowers` read-only, the top one first; `upper` takes the changes. All absolute. */
 export interface Rootfs {
@@ -34,10 +34,11 @@ export async function makeRootfs(rootfs: Rootfs): Promise<void> {
     await mkdir(directory, { recursive: true, mode: 0o711 });
   const [top] = rootfs.lowers;
   if (top !== undefined) {
-    const { mode, uid, gid, atime, mtime } = await stat(top);
-    await chown(rootfs.upper, uid, gid);
-    await chmod(rootfs.upper, mode & 0o7777);
-    await utimes(rootfs.upper, atime, mtime);
+    const facts = native().fstatat(AT_FDCWD, top, 0);
+    await chown(rootfs.upper, facts.uid, facts.gid);
+    await chmod(rootfs.upper, facts.mode & 0o7777);
+    const { mtimeSec, mtimeNsec } = facts;
+    native().utimensat(AT_FDCWD, rootfs.upper, mtimeSec, mtimeNsec, mtimeSec, mtimeNsec, 0);
   }
   await mountRootfs(rootfs);
 }

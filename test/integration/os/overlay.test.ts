@@ -13,7 +13,7 @@ it('the root of a container has mode, owner and time of the top layer, and takes
   await writeFile(join(at('base'), 'file'), 'from the base');
   await chown(at('top'), 12, 34);
   await chmod(at('top'), 0o1775);
-  const before = await stat(at('top'));
+  const before = await stat(at('top'), { bigint: true });
   const rootfs = {
     lowers: [at('top'), at('base')],
     upper: at('upper'),
@@ -22,10 +22,10 @@ it('the root of a container has mode, owner and time of the top layer, and takes
   };
   try {
     await makeRootfs(rootfs);
-    const root = await stat(rootfs.merged);
+    const root = await stat(rootfs.merged, { bigint: true });
     assert.deepEqual(
-      [root.mode & 0o7777, root.uid, root.gid, root.mtimeMs],
-      [0o1775, 12, 34, before.mtimeMs],
+      [root.mode & 0o7777n, root.uid, root.gid, root.mtimeNs],
+      [0o1775n, 12n, 34n, before.mtimeNs],
     );
     await writeFile(join(rootfs.merged, 'file'), 'changed');
     assert.equal((await stat(join(at('base'), 'file'))).size, 'from the base'.length);
