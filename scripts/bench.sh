@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 usage() {
   cat <<HELP
-usage: sudo scripts/bench.sh [--pods N] [--rounds N] [--json FILE] [--smoke] [-h]
+usage: sudo scripts/bench.sh [--pods N] [--rounds N] [--json FILE] [--steps] [--smoke] [-h]
 
 Starts skiff and containerd in private namespaces (scripts/private.sh), each with the same
 runc, CNI plugins, registry and images, has both do the same work by turns, and prints a
@@ -14,6 +14,7 @@ falls short of its bar. Then it exits with 1; with 2 where the measuring itself 
   --pods N      pods that live at once, and samples in a round (20)
   --rounds N    rounds of pods (2)
   --json FILE   writes everything, with all samples, to FILE
+  --steps       also the times of skiff's own steps, for finding where time goes
   --smoke       two pods and small sizes: shows that the bench works; no bar counts
 How it is measured and what came out: test/bench/README.md. Takes about five minutes on a
 quiet machine, and some more the first time, when containerd and runc are brought.
@@ -25,7 +26,7 @@ OPTIONS=()
 while [[ $# -gt 0 ]]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
-    --smoke) OPTIONS+=("$1") ;;
+    --smoke | --steps) OPTIONS+=("$1") ;;
     --pods | --rounds | --json)
       [[ $# -ge 2 ]] || { usage >&2; exit 2; }
       if [[ $1 == --json ]]; then OPTIONS+=("$1" "$(realpath -m -- "$2")"); else OPTIONS+=("$1" "$2"); fi

@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { type Busyness, watchMachine } from './busy.ts';
 import { startContainerd } from './containerd.ts';
 import type { Contestant } from './contestant.ts';
@@ -6,6 +7,7 @@ import { type Ground, prepareGround } from './ground.ts';
 import { type Field, measureIdle, measureLog, measurePods, measurePulls } from './measure.ts';
 import { makeReport, type Report } from './report.ts';
 import { startSkiff } from './skiff.ts';
+import { stepsOf } from './steps.ts';
 
 export interface BenchOptions {
   /** Pods that live at once, and samples of each figure of pods in a round. */
@@ -18,6 +20,8 @@ export interface BenchOptions {
   /** Of the image that is pulled. */
   layers: number;
   filesPerLayer: number;
+  /** Has skiff log the times of its steps, which costs it a little. */
+  steps: boolean;
 }
 
 export const FULL: BenchOptions = {
@@ -29,6 +33,7 @@ export const FULL: BenchOptions = {
   logRounds: 3,
   layers: 8,
   filesPerLayer: 500,
+  steps: false,
 };
 
 /** Shows that every measurement works, not how fast anything is. */
@@ -41,6 +46,7 @@ export const SMOKE: BenchOptions = {
   logRounds: 1,
   layers: 3,
   filesPerLayer: 20,
+  steps: true,
 };
 
 /** Runs everything in this process's namespaces: call it inside scripts/private.sh. */
@@ -48,7 +54,7 @@ export async function runBench(options: BenchOptions, say: (text: string) => voi
   say('making images and starting the registry');
   await using undo = new AsyncDisposableStack();
   const ground = undo.use(await prepareGround({ layers: options.layers, files: options.filesPerLayer }));
-  const contestants = await startAll(ground, undo, say);
+  const contestants = await startAll(ground, undo, { say, steps: options.steps });
   const field: Field = { contestants, samplings: new Samplings(), images: ground.images };
   const busy: Record<string, Busyness> = {};
   const part = async (name: string, work: () => Promise<void>) => {
@@ -73,18 +79,19 @@ export async function runBench(options: BenchOptions, say: (text: string) => voi
     about: { ...versions, ...ground.about },
     options,
     busy,
+    steps: options.steps ? await stepsOf(join(contestants.at(-1)!.directory, 'daemon.log')) : [],
   });
 }
 
 async function startAll(
   ground: Ground,
   undo: AsyncDisposableStack,
-  say: (text: string) => void,
+  { say, steps }: { say: (text: string) => void; steps: boolean },
 ): Promise<Contestant[]> {
   const contestants: Contestant[] = [];
   for (const start of [
     () => startContainerd(ground.bout, ground.programs.containerd),
-    () => startSkiff(ground.bout, ground.programs.skiff),
+    () => startSkiff(ground.bout, ground.programs.skiff, { steps }),
   ]) {
     const contestant = await start();
     undo.defer(() => contestant.stop());

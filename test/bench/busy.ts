@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { loadavg } from 'node:os';
+import { join } from 'node:path';
 
 /** How busy the machine was between two instants, 1 = all its processors. */
 export interface Busyness {
@@ -37,14 +38,18 @@ export async function watchMachine(): Promise<() => Promise<Busyness>> {
 
 /**
  * In hundredths of a second, all processors together. /proc/stat (proc(5)) counts the machine; our own part is the
- * cgroup of scripts/private.sh, whose cpu.stat (cgroup-v2.rst) needs no controller.
+ * cgroup of scripts/private.sh.
  */
 async function read(): Promise<Ticks> {
   const stat = await readFile('/proc/stat', 'utf8');
   const fields = stat.slice(3, stat.indexOf('\n')).trim().split(/\s+/).slice(0, 8).map(Number);
   const total = fields.reduce((sum, value) => sum + value, 0);
   const idle = fields[3]! + fields[4]!;
-  const own = await readFile('/sys/fs/cgroup/cpu.stat', 'utf8');
-  const usage = Number(/^usage_usec (\d+)$/m.exec(own)?.[1] ?? 0);
-  return { total, busy: total - idle, ours: usage / 10_000 };
+  return { total, busy: total - idle, ours: (await cpuMsOf('/sys/fs/cgroup')) / 10 };
+}
+
+/** CPU time in ms that a cgroup and those below it have used: cpu.stat (cgroup-v2.rst), which needs no controller. */
+export async function cpuMsOf(cgroup: string): Promise<number> {
+  const stat = await readFile(join(cgroup, 'cpu.stat'), 'utf8');
+  return Number(/^usage_usec (\d+)$/m.exec(stat)?.[1] ?? Number.NaN) / 1000;
 }

@@ -4,6 +4,7 @@ import { access, mkdir, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type CriClient, createClient } from '../../src/cri/client.ts';
+import { cpuMsOf } from './busy.ts';
 
 /** What every contestant is given: the same runc, plugins, network configuration and registry. */
 export interface Bout {
@@ -26,6 +27,8 @@ export interface Contestant {
   pid: number;
   /** The contestant's own directory: configuration, state, log. */
   directory: string;
+  /** CPU time in ms of the daemon and all that it has started, containers aside. */
+  cpuMs(): Promise<number>;
   /** Command name of the process that it keeps beside each container or pod. */
   shim: string;
   /** Command names of all processes that it keeps for each pod or container. */
@@ -46,11 +49,16 @@ export async function startDaemon(options: {
 }): Promise<Omit<Contestant, 'helpers' | 'shim'>> {
   await mkdir(options.directory, { recursive: true });
   const log = await open(join(options.directory, 'daemon.log'), 'a');
-  const [file, ...args] = options.command;
-  const child = spawn(file, args, {
-    stdio: ['ignore', log.fd, log.fd],
-    env: { ...process.env, ...options.env },
-  });
+  const cgroup = join('/sys/fs/cgroup', `bench-${options.name}`);
+  await mkdir(cgroup, { recursive: true });
+  const child = spawn(
+    '/bin/sh',
+    ['-c', 'echo $$ >"$0/cgroup.procs"; exec "$@"', cgroup, ...options.command],
+    {
+      stdio: ['ignore', log.fd, log.fd],
+      env: { ...process.env, ...options.env },
+    },
+  );
   const ended = once(child, 'exit');
   await log.close();
   const stop = async () => {
@@ -68,6 +76,7 @@ export async function startDaemon(options: {
       client,
       pid: child.pid!,
       directory: options.directory,
+      cpuMs: () => cpuMsOf(cgroup),
       stop: async () => {
         client.close();
         await stop();

@@ -4,11 +4,17 @@ import { parseArgs } from 'node:util';
 import { type BenchOptions, FULL, runBench, SMOKE } from './bench.ts';
 import { textOf } from './report.ts';
 
-function optionsOf(values: { smoke?: boolean; pods?: string; rounds?: string }): BenchOptions {
+function optionsOf(values: {
+  smoke?: boolean;
+  steps?: boolean;
+  pods?: string;
+  rounds?: string;
+}): BenchOptions {
   const base = values.smoke === true ? SMOKE : FULL;
   return {
     ...base,
     pods: count('--pods', values.pods, base.pods),
+    steps: values.steps ?? base.steps,
     rounds: count('--rounds', values.rounds, base.rounds),
   };
 }
@@ -28,6 +34,7 @@ async function main(): Promise<number> {
       rounds: { type: 'string' },
       json: { type: 'string' },
       smoke: { type: 'boolean' },
+      steps: { type: 'boolean' },
     },
   });
   const options = optionsOf(values);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Contestant } from './contestant.ts';
-import { type FigureKey, type Samplings, timed } from './figures.ts';
+import { type FigureKey, Samplings, timed } from './figures.ts';
 import { peakPssKiB, pssKiB, pssOf } from './memory.ts';
 import { endPod, execEcho, type Pod, startPod } from './workload.ts';
 
@@ -35,25 +35,49 @@ export async function measurePods(
   field: Field,
   options: { pods: number; round: string; keep: boolean },
 ): Promise<void> {
-  const { contestants, samplings } = field;
+  const samplings = options.keep ? field.samplings : new Samplings();
   const take = (contestant: Contestant, times: Partial<Record<FigureKey, number>>) => {
-    if (!options.keep) return;
     for (const [key, ms] of Object.entries(times)) samplings.add(key as FigureKey, contestant.name, ms);
   };
+  const phase = async (cpu: FigureKey, work: () => Promise<void>) => {
+    const spent = await watchCpu(field.contestants);
+    await work();
+    for (const [contestant, ms] of await spent()) take(contestant, { [cpu]: ms / options.pods });
+  };
   const pods: { contestant: Contestant; pod: Pod }[] = [];
-  for (const { contestant, turn } of turns(contestants, options.pods)) {
-    const { pod, times } = await startPod(contestant.client, {
-      name: `${options.round}-${turn}`,
-      image: field.images.busybox,
-      logs: join(contestant.directory, 'logs'),
-    });
-    pods.push({ contestant, pod });
-    take(contestant, times);
-  }
-  for (const { contestant, pod } of pods)
-    take(contestant, { execSync: await execEcho(contestant.client, pod) });
+  await phase('cpuStart', async () => {
+    for (const { contestant, turn } of turns(field.contestants, options.pods)) {
+      const { pod, times } = await startPod(contestant.client, {
+        name: `${options.round}-${turn}`,
+        image: field.images.busybox,
+        logs: join(contestant.directory, 'logs'),
+      });
+      pods.push({ contestant, pod });
+      take(contestant, times);
+    }
+  });
+  await phase('cpuExec', async () => {
+    for (const { contestant, pod } of pods)
+      take(contestant, { execSync: await execEcho(contestant.client, pod) });
+  });
   if (options.keep) await weighPods(field, options.pods);
-  for (const { contestant, pod } of pods) take(contestant, await endPod(contestant.client, pod));
+  await phase('cpuEnd', async () => {
+    for (const { contestant, pod } of pods) take(contestant, await endPod(contestant.client, pod));
+  });
+}
+
+/** CPU time that each contestant spends from now until the answered function is called. */
+async function watchCpu(contestants: Contestant[]): Promise<() => Promise<[Contestant, number][]>> {
+  const from = await Promise.all(contestants.map((contestant) => contestant.cpuMs()));
+  return () =>
+    Promise.all(
+      contestants.map(
+        async (contestant, i): Promise<[Contestant, number]> => [
+          contestant,
+          (await contestant.cpuMs()) - from[i]!,
+        ],
+      ),
+    );
 }
 
 /** Each contestant `count` times, the first one last in every second turn. */
@@ -78,8 +102,10 @@ export async function measurePulls(field: Field, options: { times: number }): Pr
   const image = { image: field.images.manyLayers };
   for (const { contestant } of turns(field.contestants, options.times)) {
     await run('sync');
+    const spent = await watchCpu([contestant]);
     const { ms } = await timed(() => contestant.client.images.PullImage({ image }));
     field.samplings.add('pull', contestant.name, ms);
+    for (const [{ name }, cpu] of await spent()) field.samplings.add('cpuPull', name, cpu);
     await contestant.client.images.RemoveImage({ image });
   }
 }
@@ -93,9 +119,11 @@ export async function measureLog(field: Field, options: { bytes: number; rounds:
     await sleep(SETTLE_MS);
     const { name, pid, client } = contestant;
     const before = (await pssKiB(pid)) ?? Number.NaN;
+    const spent = await watchCpu([contestant]);
     const { peak, value: pod } = await peakPssKiB(pid, () =>
       writeLog(field, contestant, { ...options, turn }),
     );
+    for (const [, cpu] of await spent()) field.samplings.add('cpuLog', name, cpu);
     await sleep(SETTLE_MS);
     const after = (await pssKiB(pid)) ?? Number.NaN;
     field.samplings.add('logGrowth', name, ((after - before) * 1024) / options.bytes);

@@ -16,6 +16,8 @@ export async function writeNetwork(
         bridge: options.bridge,
         isGateway: true,
         ipMasq: true,
+        // Known from plugins 1.7 on; older ones take iptables.
+        ipMasqBackend: 'nftables',
         ipam: {
           type: 'host-local',
           ranges: [[{ subnet: options.subnet }]],

@@ -11,6 +11,7 @@ import {
   type Samples,
   type Samplings,
 } from './figures.ts';
+import type { Step } from './steps.ts';
 
 interface Column {
   median: number;
@@ -37,12 +38,14 @@ export interface Report {
   about: Record<string, string>;
   options: object;
   busy: Record<string, Busyness>;
+  /** Of skiff's operations, where they were asked for. */
+  steps: Step[];
   lines: Line[];
 }
 
 export function makeReport(
   samplings: Samplings,
-  facts: Pick<Report, 'about' | 'options' | 'busy'> & { contestants: string[] },
+  facts: Pick<Report, 'about' | 'options' | 'busy' | 'steps'> & { contestants: string[] },
 ): Report {
   const { contestants, ...rest } = facts;
   return {
@@ -99,7 +102,17 @@ export function textOf(report: Report): string {
     `${machine.processors} x ${machine.model}, ${machine.memoryMiB} MiB, Linux ${machine.kernel}`,
     ...Object.entries(report.about).map(([name, value]) => `${name}: ${value}`),
     ...Object.entries(report.busy).map(([part, busy]) => `${part}: ${busyText(busy)}`),
+    ...(report.steps.length === 0 ? [] : ['', stepsText(report.steps)]),
   ].join('\n');
+}
+
+function stepsText(steps: Step[]): string {
+  const rows = steps.map(({ name, count, median: middle, p95 }) => [
+    name,
+    String(count),
+    `${digits(middle)} / ${digits(p95)}`,
+  ]);
+  return table([["skiff's steps, ms", 'times', 'p50 / p95'], ...rows]);
 }
 
 function busyText({ seconds, ours, others, load }: Busyness): string {

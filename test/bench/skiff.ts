@@ -4,7 +4,11 @@ import { type Bout, type Contestant, startDaemon } from './contestant.ts';
 import { writeNetwork } from './network.ts';
 
 /** skiff as it is shipped: the bundle in dist/, with the limits of this host tolerated. */
-export async function startSkiff(bout: Bout, program: string): Promise<Contestant> {
+export async function startSkiff(
+  bout: Bout,
+  program: string,
+  options: { steps: boolean },
+): Promise<Contestant> {
   const directory = join(bout.directory, 'sk');
   const confDir = await writeNetwork(join(directory, 'net.d'), {
     subnet: '10.90.0.0/16',
@@ -20,7 +24,7 @@ state = '${state}'
 cgroup_driver = 'cgroupfs'
 tolerate_missing_controllers = true
 [log]
-level = 'warn'
+level = '${options.steps ? 'debug' : 'warn'}'
 [runtimes.runc]
 path = '${bout.runc}'
 [image.registries.'${bout.registry}']
