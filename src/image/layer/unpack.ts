@@ -1,3 +1,4 @@
+import { SkiffError } from '../../base/errors.ts';
 import { type LayerFacts, LayerWriter } from '../../os/layer-writer.ts';
 import { inflate } from './inflate.ts';
 import { Untar } from './untar.ts';
@@ -36,12 +37,21 @@ export async function unpack(
   try {
     for await (const chunk of tar) {
       signal.throwIfAborted();
-      await untar.write(chunk);
+      await of(what, untar.write(chunk));
     }
-    await untar.end();
+    await of(what, untar.end());
     return writer.finish();
   } finally {
     untar.destroy();
     writer.close();
+  }
+}
+
+/** Damaged bytes may be no tar archive long before their digest is known: then too it is told of which layer they are. */
+async function of(what: string, step: Promise<void>): Promise<void> {
+  try {
+    await step;
+  } catch (cause) {
+    throw SkiffError.from(cause, `unpack ${what}`);
   }
 }
