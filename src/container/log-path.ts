@@ -8,6 +8,7 @@ import { SkiffError } from '../base/errors.ts';
  */
 export function logPath(logDirectory: string, relative: string): string {
   if (logDirectory === '' || relative === '') return '';
+  if (relative.includes('\0')) throw new SkiffError('invalid_argument', 'log_path holds a NUL byte');
   if (!posix.isAbsolute(logDirectory))
     throw new SkiffError('invalid_argument', `log_directory ${logDirectory} must be an absolute path`);
   const directory = posix.resolve(logDirectory);

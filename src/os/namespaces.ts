@@ -1,5 +1,5 @@
 import { rm } from 'node:fs/promises';
-import { SkiffError } from '../base/errors.ts';
+import { errnoOf, messageOf, SkiffError } from '../base/errors.ts';
 import { unmount } from './mount.ts';
 import { type NetnsInterface, native } from './native.ts';
 import { run } from './process.ts';
@@ -28,9 +28,24 @@ export async function pinSandbox(request: PinRequest): Promise<NamespacePaths> {
   try {
     await native().pinNamespaces({ net, ipc, uts, hostname: uts === null ? '' : hostname, sysctls });
   } catch (cause) {
-    throw SkiffError.from(cause, 'make namespaces');
+    throw sysctlRefused(cause, sysctls) ?? SkiffError.from(cause, 'make namespaces');
   }
   return { net, ipc, uts };
+}
+
+/** What the kernel says of a setting that it does not have, or of a value that the setting cannot have. */
+const REFUSED = ['ENOENT', 'EINVAL', 'ERANGE'];
+
+/** The error where it was a sysctl that failed, which the native error names: trying again can only fail again. */
+function sysctlRefused(cause: unknown, sysctls: PinRequest['sysctls']): SkiffError | undefined {
+  const refused = sysctls.find(([key]) => messageOf(cause).includes(` ${key}: `));
+  if (refused === undefined || !REFUSED.includes(errnoOf(cause) ?? '')) return undefined;
+  const [key, value] = refused;
+  return new SkiffError(
+    'invalid_argument',
+    `make namespaces: this kernel does not take sysctl ${key} = ${JSON.stringify(value)} (${errnoOf(cause)}); correct it in the pod, or in default_sysctls if it is set there`,
+    { cause },
+  );
 }
 
 /** Lets go of the namespaces: those that no process uses any more end. Not there is fine. */

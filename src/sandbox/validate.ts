@@ -10,7 +10,7 @@ const HOSTNAME_MAX = 64;
 export function validateSandbox(config: SandboxConfig): void {
   validateMetadata(config);
   validateHostname(config.hostname);
-  if (config.logDirectory !== '' && !config.logDirectory.startsWith('/'))
+  if (config.logDirectory !== '' && !/^\/[^\0]*$/.test(config.logDirectory))
     throw invalid('log_directory', `${JSON.stringify(config.logDirectory)} must be an absolute path`);
   validateNamespaces(config);
   validateDns(config);
@@ -18,12 +18,16 @@ export function validateSandbox(config: SandboxConfig): void {
   validateSysctls(config);
 }
 
-/** The client refuses a status without any of the three, and the kubelet finds pods by them. */
+/**
+ * The client refuses a status without any of the three, and the kubelet finds pods by them. CNI_ARGS joins
+ * them with ";" and "=", and a pod is named `namespace/name`.
+ */
 function validateMetadata({ metadata }: SandboxConfig): void {
   for (const field of ['name', 'namespace', 'uid'] as const) {
     const value = metadata[field];
     if (value === '') throw invalid(`metadata.${field}`, 'must be set');
-    if (/[;=\0\n]/.test(value)) throw invalid(`metadata.${field}`, 'has characters that are not allowed');
+    if (/[;=/\0\n]/.test(value))
+      throw invalid(`metadata.${field}`, `${JSON.stringify(value)} holds one of ; = / NUL and newline`);
   }
 }
 

@@ -82,10 +82,10 @@ describe('namespaces', () => {
 
   it('leave nothing where one of the steps fails', async () => {
     const sysctls: [string, string][] = [['net.ipv4.no_such_thing', '1']];
-    await assert.rejects(
-      pinSandbox({ ...paths(), hostname: 'x', sysctls }),
-      /make namespaces: .*no_such_thing/,
-    );
+    await assert.rejects(pinSandbox({ ...paths(), hostname: 'x', sysctls }), {
+      code: 'invalid_argument',
+      message: /make namespaces: .*no_such_thing = "1" \(ENOENT\); correct it in the pod/,
+    });
     assert.deepEqual(await readdir(directory), []);
   });
 

@@ -15,7 +15,7 @@ describe('logPath', () => {
       assert.equal(logPath(directory, relative), path);
     });
 
-  for (const relative of ['../other/0.log', 'a/../../x', '..', '.', '/../x'])
+  for (const relative of ['../other/0.log', 'a/../../x', '..', '.', '/../x', 'a\0b'])
     it(`refuses "${relative}", which is no file below the directory`, () => {
       assert.throws(() => logPath('/var/log/pods/a', relative), { code: 'invalid_argument' });
     });
