@@ -9,6 +9,10 @@ import { writeNetwork } from './cni.ts';
 const START_TIMEOUT = 20_000;
 
 export interface DaemonOptions {
+  /** Default: what works in scripts/private.sh. */
+  cgroupDriver?: 'cgroupfs' | 'systemd';
+  /** Default: true, as scripts/private.sh has no controllers. */
+  tolerateMissingControllers?: boolean;
   /** Further lines of the configuration, before its tables. */
   top?: string;
   /** Further tables of the configuration. */
@@ -179,8 +183,8 @@ const PROGRAM = join(import.meta.dirname, '../../dist/skiff');
 function configuration(daemon: TestDaemon, options: DaemonOptions): string {
   return `root = '${daemon.root}'
 state = '${daemon.state}'
-cgroup_driver = 'cgroupfs'
-tolerate_missing_controllers = true
+cgroup_driver = '${options.cgroupDriver ?? 'cgroupfs'}'
+tolerate_missing_controllers = ${options.tolerateMissingControllers ?? true}
 ${options.top ?? ''}
 [log]
 level = 'debug'
