@@ -7,8 +7,8 @@ export const ADDRESSES = '/var/lib/cni/networks';
 /** The network of the tests' pods. */
 export const NETWORK = { name: 'skiff-test', bridge: 'sktest0', subnet: '10.99.0.0/16' } as const;
 
-/** Writes a bridge network with port mappings as the only configuration in `confDir`. */
-export async function writeNetwork(confDir: string): Promise<void> {
+/** Writes a bridge network with port mappings, then `further` plugins, as the only configuration in `confDir`. */
+export async function writeNetwork(confDir: string, further: object[] = []): Promise<void> {
   await mkdir(confDir, { recursive: true });
   const list = {
     cniVersion: '1.0.0',
@@ -26,6 +26,7 @@ export async function writeNetwork(confDir: string): Promise<void> {
         },
       },
       { type: 'portmap', capabilities: { portMappings: true } },
+      ...further,
     ],
   };
   await writeFile(join(confDir, '10-test.conflist'), JSON.stringify(list));

@@ -13,6 +13,9 @@ const TABLES = ['sandboxes', 'containers', 'images', 'layers'];
 /** Kept by the runtime for its own sake, whatever pods there are: database, sockets, empty directories of one noun. */
 const FIXTURES = /^(lib|run)\/([a-z]+\/|[a-z]+\.sock|skiff\.db(-wal|-shm)?|lock)$/;
 
+/** What is inside a layer or a container's directory comes and goes with it. */
+const INSIDE = /^lib\/(layers|containers)\/[^/]+\/./;
+
 /**
  * Everything outside the daemon's process that pods and containers are made of.
  * Meant for scripts/private.sh, where all of it belongs to the test.
