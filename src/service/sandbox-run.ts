@@ -5,22 +5,22 @@ import { SkiffError } from '../base/errors.ts';
 import { makeDirectory } from '../base/files.ts';
 import { newId } from '../base/id.ts';
 import type { Operation } from '../base/operation.ts';
-import { mountTmpfs, unmount } from '../os/mount.ts';
-import { pinSandbox, unpinSandbox, writeNetSysctls } from '../os/namespaces.ts';
-import { killProcess } from '../os/process.ts';
+import { leftAttached } from '../os/cni/cni.ts';
+import { mountTmpfs } from '../os/mount.ts';
+import { pinSandbox, writeNetSysctls } from '../os/namespaces.ts';
 import { startPodInit } from '../os/shim.ts';
 import { removeTree } from '../os/tree.ts';
 import { initCgroup, podCgroupParent } from '../sandbox/cgroup-parent.ts';
 import { sandboxHostname, writeSandboxFiles } from '../sandbox/files.ts';
 import { networkRequest } from '../sandbox/network-request.ts';
 import { effectiveSysctls, interfaceSysctls } from '../sandbox/sysctls.ts';
-import type { SandboxConfig, SandboxNetwork, SandboxRow } from '../sandbox/types.ts';
+import type { SandboxConfig, SandboxRow } from '../sandbox/types.ts';
 import { validateSandbox } from '../sandbox/validate.ts';
 import type { CallContext } from './api.ts';
 import { emitSandbox } from './emit.ts';
 import type { Hall } from './hall.ts';
 import { markNotReady, watchInit } from './sandbox-notready.ts';
-import { removePodCgroup } from './sandbox-teardown.ts';
+import { teardownSandbox } from './sandbox-teardown.ts';
 
 /** Size of a pod's /dev/shm, as both peers make it. */
 const SHM_BYTES = 64 * 1024 * 1024;
@@ -51,6 +51,9 @@ async function create(
   const id = newId();
   const work = async (op: Operation) => {
     const row = newRow(hall, id, config, handler);
+    const made: Made = { row, attached: false };
+    // Owed before anything is made, because a step may fail half-way.
+    op.owe('sandbox', () => undo(hall, made));
     // What is made before the row is on disk is found by its name in the file
     // system; an address from CNI is not, so CNI waits for the row.
     await settleAll([
@@ -61,17 +64,14 @@ async function create(
           detail: { name: nameOf(config) },
         }),
       ),
-      op.step(
-        'pin namespaces',
-        () => pin(hall, row),
-        () => unpinSandbox(row.namespaces),
-      ),
+      op.step('pin namespaces', () => pin(hall, row)),
       makeFiles(hall, op, row),
     ]);
     signal.throwIfAborted();
-    const network = await addNetwork(hall, op, row, signal);
+    await addNetwork(hall, op, made, signal);
     signal.throwIfAborted();
-    const init = await startInit(hall, op, row);
+    await startInit(hall, op, made);
+    const { network, init } = made.row;
     const ready = await op.step('write row ready', () =>
       hall.sandboxes.update(id, (now) => ({ ...now, network, init, state: 'ready' as const }), {
         subject: id,
@@ -85,6 +85,18 @@ async function create(
     return id;
   };
   return hall.operations.run('RunPodSandbox', id, work, (failures) => forget(hall, id, failures));
+}
+
+/** What of a sandbox may be there by now. */
+interface Made {
+  row: SandboxRow;
+  /** The network holds something for it. */
+  attached: boolean;
+}
+
+async function undo(hall: Hall, { row, attached }: Made): Promise<void> {
+  await teardownSandbox(hall, row, { attached });
+  await removeTree(hall.layout.sandbox(row.id));
 }
 
 /**
@@ -138,65 +150,46 @@ async function pin(hall: Hall, row: SandboxRow): Promise<void> {
 
 async function makeFiles(hall: Hall, op: Operation, row: SandboxRow): Promise<void> {
   const { id } = row;
-  await op.step(
-    'write files',
-    async () => {
-      await mkdir(hall.layout.sandbox(id), { recursive: true, mode: 0o711 });
-      await writeSandboxFiles(hall.layout.sandbox(id), row.config);
-    },
-    () => removeTree(hall.layout.sandbox(id)),
-  );
+  await op.step('write files', async () => {
+    await mkdir(hall.layout.sandbox(id), { recursive: true, mode: 0o711 });
+    await writeSandboxFiles(hall.layout.sandbox(id), row.config);
+  });
   if (row.namespaces.ipc === null) return;
-  await op.step(
-    'mount shm',
-    async () => {
-      await mkdir(hall.layout.shm(id), { recursive: true, mode: 0o711 });
-      await mountTmpfs(hall.layout.shm(id), {
-        size: SHM_BYTES,
-        mode: 0o1777,
-        options: ['noexec', 'nosuid', 'nodev'],
-      });
-    },
-    async () => {
-      await unmount(hall.layout.shm(id));
-      await removeTree(hall.layout.sandboxRun(id));
-    },
-  );
+  await op.step('mount shm', async () => {
+    await mkdir(hall.layout.shm(id), { recursive: true, mode: 0o711 });
+    await mountTmpfs(hall.layout.shm(id), {
+      size: SHM_BYTES,
+      mode: 0o1777,
+      options: ['noexec', 'nosuid', 'nodev'],
+    });
+  });
 }
 
-async function addNetwork(
-  hall: Hall,
-  op: Operation,
-  row: SandboxRow,
-  signal: AbortSignal,
-): Promise<SandboxNetwork | null> {
+async function addNetwork(hall: Hall, op: Operation, made: Made, signal: AbortSignal): Promise<void> {
+  const { row } = made;
   const { net } = row.namespaces;
-  if (net === null) return null;
-  const request = networkRequest(row);
-  let network: SandboxNetwork | null = null;
-  // Owed before the ADD: where it fails and so does its own clean-up, DEL is tried once more, and if that
-  // fails too the sandbox stays NOTREADY, so that no address is lost.
-  op.owe('cni add', () => hall.cni.del(request, network));
-  network = await op.step('cni add', () => hall.cni.add(request, signal));
+  if (net === null) return;
+  try {
+    const network = await op.step('cni add', () => hall.cni.add(networkRequest(row), signal));
+    Object.assign(made, { row: { ...row, network }, attached: true });
+  } catch (cause) {
+    // DEL is tried once more then, and if that fails too the sandbox stays NOTREADY, so that no address is lost.
+    made.attached = leftAttached(cause);
+    throw cause;
+  }
   const sysctls = interfaceSysctls(row.config);
   if (sysctls.length > 0) await op.step('set interface sysctls', () => writeNetSysctls(net, sysctls));
-  return network;
 }
 
-async function startInit(hall: Hall, op: Operation, row: SandboxRow): Promise<SandboxRow['init']> {
-  if (row.config.security.namespaces.pid !== 'pod') return null;
+async function startInit(hall: Hall, op: Operation, made: Made): Promise<void> {
+  const { row } = made;
+  if (row.config.security.namespaces.pid !== 'pod') return;
   const cgroup = initCgroup(hall.options.cgroupDriver, row);
-  if (cgroup !== null)
-    await op.step(
-      'make init cgroup',
-      () => makeDirectory(cgroup, 0o755),
-      () => removePodCgroup(hall, row),
-    );
-  return op.step(
-    'start pod init',
-    () => startPodInit({ cgroup, ...row.namespaces, pidFile: hall.layout.initPidFile(row.id) }),
-    (init) => killProcess(init),
+  if (cgroup !== null) await op.step('make init cgroup', () => makeDirectory(cgroup, 0o755));
+  const init = await op.step('start pod init', () =>
+    startPodInit({ cgroup, ...row.namespaces, pidFile: hall.layout.initPidFile(row.id) }),
   );
+  made.row = { ...row, init };
 }
 
 function nameOf({ metadata }: SandboxConfig): string {

@@ -13,15 +13,17 @@ import type { Hall } from './hall.ts';
  * Gives back all that a sandbox holds of the kernel and of CNI. May be called
  * any number of times, after any crash: what is gone already is fine. When CNI
  * fails the namespace stays, so that the next try finds what it needs.
+ * `attached` false: the network is known to hold nothing for it.
  */
 export async function teardownSandbox(
   hall: Pick<Hall, 'cni' | 'layout' | 'options'>,
   row: SandboxRow,
+  { attached = true } = {},
 ): Promise<void> {
   const init = row.init ?? (await findPodInit(hall.layout.initPidFile(row.id)));
   if (init !== undefined) await killProcess(init);
   await removePodCgroup(hall, row);
-  if (row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
+  if (attached && row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
   await unpinSandbox(row.namespaces);
   await unmount(hall.layout.shm(row.id));
   await removeTree(hall.layout.sandboxRun(row.id));

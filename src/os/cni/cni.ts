@@ -43,6 +43,15 @@ export interface CniStatus {
   message: string;
 }
 
+/** An ADD that failed and could not be undone: the network may hold an address for the pod, and DEL is due. */
+class LeftAttachedError extends SkiffError {}
+
+/** True where a failed `add` left something behind. */
+export function leftAttached(cause: unknown): boolean {
+  if (cause instanceof LeftAttachedError) return true;
+  return cause instanceof Error && cause.cause !== undefined && leftAttached(cause.cause);
+}
+
 /**
  * Attaches pods to the networks that the administrator configured, with the
  * real plugins. The configuration is read again whenever it changes; a pod
@@ -105,7 +114,8 @@ export class Cni {
 
   /**
    * Attaches the pod to each network, in order. Rejects with the error of the
-   * plugin that failed, after DEL has undone what had been done.
+   * plugin that failed, after DEL has undone what had been done; `leftAttached`
+   * tells where that failed too.
    */
   async add(request: CniRequest, signal?: AbortSignal): Promise<SandboxNetwork> {
     if (this.#loadError !== undefined) throw this.#loadError;
@@ -202,6 +212,8 @@ export class Cni {
       ifName: interfaceName(request.ifName, index),
       result: null,
     };
+    // A list that lacks a plugin could not be undone either, so it is not begun.
+    for (const { type } of list.plugins) await this.#runner.find(type);
     // Noted before it is done: an ADD that fails half-way needs a DEL as well.
     done.push(attachment);
     await addList(this.#runner, attachment, signal);
@@ -213,7 +225,7 @@ export class Cni {
     for (const attachment of done.toReversed()) failures.push(...(await undoList(this.#runner, attachment)));
     if (failures.length === 0) return cause;
     const left = failures.map(messageOf).join('; ');
-    return new SkiffError(cause.code, `${cause.message}; clean-up failed too: ${left}`, { cause });
+    return new LeftAttachedError(cause.code, `${cause.message}; clean-up failed too: ${left}`, { cause });
   }
 
   /** What `add` would attach to now, for a pod of which nobody knows what it was attached to. */
