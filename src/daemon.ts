@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SkiffError } from './base/errors.ts';
+import { errnoOf, SkiffError } from './base/errors.ts';
 import { makeDirectory } from './base/files.ts';
 import { Inflight } from './base/inflight.ts';
 import type { Log } from './base/log.ts';
@@ -191,6 +191,7 @@ function lockRoot(layout: Layout): () => void {
     const lock = native().flock(path);
     return () => native().close(lock);
   } catch (cause) {
+    if (errnoOf(cause) !== 'EWOULDBLOCK') throw SkiffError.from(cause, `lock ${path}`);
     throw new SkiffError(
       'failed_precondition',
       `lock ${path}: another daemon uses ${layout.root}; stop that one, or give this one another root`,
