@@ -18,6 +18,8 @@ export interface RunOptions {
   maxOutput?: number;
   /** File of the network namespace to run in. */
   netns?: string;
+  /** Runs on when this process dies, and whoever comes next finds it by a pid file; else it dies too. */
+  outlives?: boolean;
 }
 
 export interface RunResult {
@@ -57,7 +59,7 @@ export async function run(file: string, args: string[], options: RunOptions = {}
     setsid: false,
     netns: options.netns ?? null,
     // A CNI plugin of a dead daemon must not go on adding while the next daemon undoes.
-    dieWithParent: true,
+    dieWithParent: options.outlives !== true,
   });
   const [stdin, stdout, stderr] = child.fds;
   const maxOutput = options.maxOutput ?? MAX_OUTPUT;

@@ -5,7 +5,7 @@ import { readFileIfThere } from '../base/files.ts';
 import { within } from '../base/wait.ts';
 import { native, type Spawned } from './native.ts';
 import { artefact } from './paths.ts';
-import { startTime } from './process.ts';
+import { isAlive, startTime } from './process.ts';
 import { type Attachment, attachShim } from './shim-attach.ts';
 import { connectSocket, type Exit, type ShimConnection } from './shim-connection.ts';
 import type { AttachStreams, ShimRequest } from './shim-protocol.ts';
@@ -138,7 +138,9 @@ export async function findPodInit(pidFile: string): Promise<{ pid: number; start
   // The pid may be another process's by now.
   const name = await readFileIfThere(`/proc/${pid}/comm`);
   const started = name === 'skiff-init\n' ? await startTime(pid) : undefined;
-  return started === undefined ? undefined : { pid, startTime: started };
+  if (started === undefined) return undefined;
+  const init = { pid, startTime: started };
+  return (await isAlive(init)) ? init : undefined;
 }
 
 function runArguments(start: ShimStart): string[] {

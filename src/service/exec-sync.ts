@@ -52,6 +52,8 @@ export class ExecSync {
       const result = await run(artefact('skiff-exec'), [files.pidFile, ...command], {
         timeoutMs: timeoutSeconds * 1000,
         signal,
+        // As the parent of what runs in the container it is what `sweep` finds the rest by.
+        outlives: true,
       });
       return await resultOf(result, files, timeoutSeconds);
     } catch (cause) {

@@ -5,10 +5,13 @@ import type { ContainerConfig } from '../../src/cri/gen/runtime/v1/ContainerConf
 import type { PodSandboxConfig } from '../../src/cri/gen/runtime/v1/PodSandboxConfig.ts';
 import type { TestDaemon } from './daemon.ts';
 
-/** What the kubelet sends unless a pod says otherwise; CRI's own default is a shared PID namespace. */
-export const OWN_PID = { pid: 'CONTAINER' } as const;
-/** Of `shareProcessNamespace: true`. */
-export const SHARED_PID = { pid: 'POD' } as const;
+/**
+ * NamespaceMode CONTAINER, what the kubelet sends unless a pod says otherwise; CRI's own default is a shared PID
+ * namespace. As a number, since crictl reads no names of enum values.
+ */
+export const OWN_PID = { pid: 1 } as const;
+/** NamespaceMode POD, of `shareProcessNamespace: true`. */
+export const SHARED_PID = { pid: 0 } as const;
 
 /** A pod with a network of its own; `changes` replaces whole fields. */
 export function podConfig(
