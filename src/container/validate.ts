@@ -54,7 +54,7 @@ function checkProcess(config: ContainerConfig): void {
   for (const [field, words] of Object.entries({ command: config.command, args: config.args }))
     require(!words.some(hasNul), field, 'holds a NUL byte');
   require(config.workingDir === '' ||
-    posix.isAbsolute(config.workingDir), 'working_dir', `must be an absolute path, not ${config.workingDir}`);
+    isPath(config.workingDir), 'working_dir', `must be an absolute path, not ${config.workingDir}`);
   config.envs.forEach(({ key, value }, i) => {
     require(key !== '' &&
       !key.includes('=') &&
@@ -64,14 +64,16 @@ function checkProcess(config: ContainerConfig): void {
 
 function checkMount(mount: Mount, place: string): void {
   require(mount.containerPath !== '', `${place}.container_path`, 'must be given');
+  require(!hasNul(mount.containerPath), `${place}.container_path`, 'holds a NUL byte');
   require(posix.resolve('/', mount.containerPath) !== '/', `${place}.container_path`, 'must not be the root');
-  require(posix.isAbsolute(
+  require(isPath(
     mount.hostPath,
-  ), `${place}.host_path`, `must be an absolute path, not "${mount.hostPath}"`);
+  ), `${place}.host_path`, `must be an absolute path, not ${JSON.stringify(mount.hostPath)}`);
 }
 
 function checkDevice(device: Device, place: string): void {
-  require(posix.isAbsolute(device.hostPath), `${place}.host_path`, 'must be an absolute path');
+  require(isPath(device.hostPath), `${place}.host_path`, 'must be an absolute path');
+  require(!hasNul(device.containerPath), `${place}.container_path`, 'holds a NUL byte');
   require(/^[rwm]*$/.test(
     device.permissions,
   ), `${place}.permissions`, `"${device.permissions}" holds something else than r, w and m`);
@@ -97,6 +99,10 @@ function checkSecurity({ security }: ContainerConfig, sandbox: SandboxRow): void
       (profile.type === 'localhost') ===
         (profile.localhostRef !==
           ''), `${place}.${field}.localhost_ref`, 'must be given with a Localhost profile and only then');
+}
+
+function isPath(text: string): boolean {
+  return posix.isAbsolute(text) && !hasNul(text);
 }
 
 function hasNul(text: string): boolean {

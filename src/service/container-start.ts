@@ -7,6 +7,7 @@ import { type Shim, startShim } from '../os/shim.ts';
 import type { CallContext } from './api.ts';
 import { emitContainer } from './emit.ts';
 import type { Hall } from './hall.ts';
+import { readSpec } from './inspect.ts';
 import { containerOf, runtimeOf, sandboxOf } from './lookup.ts';
 
 /** Exit code of a container that the OCI runtime could not start, as containerd has it. */
@@ -39,7 +40,7 @@ async function start(hall: Hall, id: string): Promise<void> {
         () => launch(hall, row),
         (made) => abandon(hall, row, made),
       )
-      .catch((cause) => failStart(hall, row, SkiffError.from(cause)));
+      .catch(async (cause) => failStart(hall, row, await namingCommand(hall, row, cause)));
     const running = await op.step('write row running', () => markRunning(hall, row.id, shim));
     hall.running.watch(running, shim);
     emitContainer(hall, 'started', running);
@@ -88,6 +89,16 @@ export async function markRunning(
     }),
     { subject: id, what: 'started', detail: { pid: shim.containerPid } },
   );
+}
+
+/** The runtime's own sentence, with the command where it leaves that out, as crun's does. */
+async function namingCommand(hall: Hall, row: ContainerRow, cause: unknown): Promise<SkiffError> {
+  const error = SkiffError.from(cause);
+  const command = await readSpec(hall, row.id).then(
+    (spec) => spec.process?.args?.[0] ?? '',
+    () => '',
+  );
+  return error.message.includes(command) ? error : SkiffError.from(error, `command "${command}"`);
 }
 
 async function failStart(hall: Hall, row: ContainerRow, error: SkiffError): Promise<never> {

@@ -97,6 +97,8 @@ async function execSync(
 ): Promise<ExecResult> {
   const row = containerOf(hall, id);
   if (cmd.length === 0) throw new SkiffError('invalid_argument', 'cmd is empty: name the program to run');
+  if (cmd.some((word) => word.includes('\0')))
+    throw new SkiffError('invalid_argument', 'cmd holds a NUL byte');
   if (stateOf(row) !== 'running')
     throw new SkiffError(
       'failed_precondition',
