@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf } from './errors.ts';
 
@@ -41,6 +41,16 @@ export async function readFileIfThere(path: string): Promise<string | undefined>
 /** Makes `path` and its parents; the directories that were missing get `mode`. */
 export async function makeDirectory(path: string, mode = 0o711): Promise<void> {
   await mkdir(path, { recursive: true, mode });
+}
+
+/** The names in a directory; none where it is not there. */
+export async function namesIn(directory: string): Promise<string[]> {
+  try {
+    return await readdir(directory);
+  } catch (cause) {
+    if (errnoOf(cause) === 'ENOENT') return [];
+    throw cause;
+  }
 }
 
 async function syncDirectory(path: string): Promise<void> {

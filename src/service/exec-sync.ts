@@ -1,7 +1,7 @@
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, SkiffError } from '../base/errors.ts';
-import { makeDirectory, readFileIfThere } from '../base/files.ts';
+import { SkiffError } from '../base/errors.ts';
+import { makeDirectory, namesIn, readFileIfThere } from '../base/files.ts';
 import { newId } from '../base/id.ts';
 import type { Log } from '../base/log.ts';
 import type { ContainerRow } from '../container/types.ts';
@@ -110,15 +110,6 @@ async function resultOf(result: RunResult, files: ExecFiles, timeoutSeconds: num
     'unknown',
     said || `the command was not started (${result.code ?? `signal ${result.signal}`})`,
   );
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return [];
-    throw cause;
-  }
 }
 
 /** Processes with an argument that begins with `prefix`. */

@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, SkiffError } from '../base/errors.ts';
+import { SkiffError } from '../base/errors.ts';
+import { namesIn } from '../base/files.ts';
 import { type ContainerRow, stateOf } from '../container/types.ts';
 import { isNamespace } from '../os/cni/attachment.ts';
 import { unmount } from '../os/mount.ts';
@@ -114,14 +114,5 @@ async function sweepSandboxes(hall: Hall): Promise<void> {
     await unmount(layout.shm(id));
     await removeTree(run);
     await removeTree(layout.sandbox(id));
-  }
-}
-
-async function namesIn(directory: string): Promise<string[]> {
-  try {
-    return await readdir(directory);
-  } catch (cause) {
-    if (errnoOf(cause) === 'ENOENT') return [];
-    throw cause;
   }
 }
