@@ -78,12 +78,16 @@ async function runJob(job: Job, suite: Suite, context: Context, timeoutMs: numbe
     cwd: context.repo,
     logPath,
     timeoutMs,
+    // A command may write the reporter's lines there, as tests in a machine of the lab do.
+    env: { LAB_REPORT: reportPath },
     signal: context.signal,
   });
   const ms = performance.now() - startedAt;
-  const report = job.isFile
-    ? readReport(job.name, await readFile(reportPath, 'utf8').catch(() => ''))
-    : commandReport(job.name, await readFile(logPath, 'utf8'), end.code, ms);
+  const lines = await readFile(reportPath, 'utf8').catch(() => '');
+  const report =
+    job.isFile || lines !== ''
+      ? readReport(job.name, lines)
+      : commandReport(job.name, await readFile(logPath, 'utf8'), end.code, ms);
   if (context.signal.aborted) report.results.push(failure(job.name, 'interrupted'));
   else if (end.timedOut)
     report.results.push(

@@ -64,6 +64,18 @@ export const SUITES: Suite[] = [
     ...IN_PRIVATE,
   },
   {
+    name: 'lab',
+    what: 'limits, OOM, statistics and cgroup parents in a machine with every controller',
+    budget: 180,
+    each: 240,
+    commands: {
+      'lab under cgroupfs': ['scripts/lab.sh', 'run', '--init', 'script', 'scripts/lab/tests.sh'],
+      'lab under systemd': ['scripts/lab.sh', 'run', '--init', 'systemd', 'scripts/lab/tests.sh'],
+    },
+    ...CHECKED,
+    parallel: 1,
+  },
+  {
     name: 'bench-smoke',
     what: 'the measurements run, a few rounds of each',
     budget: 120,

@@ -1,0 +1,8 @@
+#!/bin/bash
+# Runs in a machine of the lab (scripts/lab.sh run scripts/lab/tests.sh [FILE ...]): the tests of test/lab, all in one process.
+set -u
+LAB_REPORT=${LAB_REPORT:-/lab/report}
+[[ $# != 0 ]] || set -- test/lab/*.test.ts
+for tool in "$SKIFF_CACHE"/tools/crictl-*/bin; do PATH=$PATH:$tool; done
+exec node --test --test-isolation=none --test-timeout=60000 --test-reporter=spec --test-reporter-destination=stdout \
+  --test-reporter="$LAB_REPO/scripts/test/reporter.mjs" --test-reporter-destination="$LAB_REPORT" "$@"
