@@ -29,7 +29,7 @@ export async function takeInventory(daemon: TestDaemon): Promise<Inventory> {
     address: await addresses(),
     interface: await interfaces(),
     file: [...(await filesBelow(daemon.root, 'lib')), ...(await filesBelow(daemon.state, 'run'))].filter(
-      (path) => !FIXTURES.test(path),
+      (path) => !FIXTURES.test(path) && !INSIDE.test(path),
     ),
     row: rows(join(daemon.root, 'skiff.db')),
   };
