@@ -1,7 +1,7 @@
 import { Socket } from 'node:net';
 import { errnoOf, SkiffError } from '../base/errors.ts';
 import { readFileIfThere } from '../base/files.ts';
-import { within } from '../base/wait.ts';
+import { after, within } from '../base/wait.ts';
 import { type ExitStatus, native } from './native.ts';
 
 export interface RunOptions {
@@ -84,17 +84,17 @@ async function endOf(exit: Promise<ExitStatus>, pid: number, options: RunOptions
       .killTree(pid)
       .catch(() => undefined);
   };
-  const timer = options.timeoutMs
-    ? setTimeout(() => {
+  const callOff = options.timeoutMs
+    ? after(options.timeoutMs, () => {
         timedOut = true;
         kill();
-      }, options.timeoutMs)
+      })
     : undefined;
   options.signal?.addEventListener('abort', kill, { once: true });
   try {
     await exit;
   } finally {
-    clearTimeout(timer);
+    callOff?.();
     options.signal?.removeEventListener('abort', kill);
   }
   await killed;
