@@ -12,6 +12,8 @@ export interface KeyFacts {
   description: string;
   /** True where a running daemon takes a new value over without a restart. */
   reloadable?: boolean;
+  /** True for passwords and the like: never shown. */
+  secret?: boolean;
   /** Commented TOML lines for a key that is empty by default. */
   example?: string;
 }

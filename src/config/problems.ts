@@ -113,7 +113,16 @@ function problemOfIssue(issue: v.BaseIssue<unknown>): Problem {
   const path = (issue.path ?? []).map((item) => String(item.key));
   // An index of a list says more as a value: the list stands on one line or is easy to search.
   const keys = path.filter((_, index) => issue.path?.[index]?.type !== 'array');
-  return { path: keys, text: `expected ${issue.message}, found ${found(issue.input)}` };
+  const value = isSecret(ROOT, keys) ? 'something else' : found(issue.input);
+  return { path: keys, text: `expected ${issue.message}, found ${value}` };
+}
+
+function isSecret(shape: Shape, path: string[]): boolean {
+  if (shape.kind === 'leaf') return shape.secret;
+  const [first, ...rest] = path;
+  if (shape.kind === 'named') return isSecret(shape.value, rest);
+  const key = shape.keys.find(({ name }) => name === first);
+  return key !== undefined && isSecret(key.shape, rest);
 }
 
 function found(value: unknown): string {

@@ -37,6 +37,16 @@ const registry = v.object(
     ca_file: key(text('the path of a PEM file'), '', {
       description: 'PEM file with the certificate authorities to trust beside those of the system.',
     }),
+    username: key(text(), '', { description: 'User for pulls that bring no credentials of their own.' }),
+    password: key(text(), '', { description: 'Password of that user.', secret: true }),
+    auth: key(text('base64 of user:password'), '', {
+      description: 'User and password in one, as base64 of user:password.',
+      secret: true,
+    }),
+    identity_token: key(text(), '', {
+      description: 'Refresh token, for which the token server of the registry gives bearer tokens.',
+      secret: true,
+    }),
   },
   'a table',
 );
@@ -103,15 +113,30 @@ export const schema = v.object(
           description: 'Layers that one pull fetches side by side.',
           reloadable: true,
         }),
+        max_concurrent_downloads_per_registry: key(whole(1, 256), 12, {
+          description: 'Layers that all pulls from one registry together fetch side by side.',
+          reloadable: true,
+        }),
         pull_progress_timeout: key(duration(), '5m', {
           description: 'A pull that gets no byte for so long fails; "0s" = never.',
+          reloadable: true,
+        }),
+        config_path: key(text('directories separated by ":"'), '/etc/skiff/certs.d', {
+          description:
+            'Directories with a directory per registry ("host", "host_port_", "_default"), whose hosts.toml names its mirrors and certificates, in the format of containerd; separated by ":". Read for each pull. "" = none.',
+          reloadable: true,
+        }),
+        global_auth_file: key(text('the path of a file'), '', {
+          description:
+            'Docker configuration file (auths, credHelpers, credsStore) with the credentials of pulls that bring none; read for each pull. "" = none.',
           reloadable: true,
         }),
         registries: key(
           named(registry, 'tables named after registry hosts'),
           {},
           {
-            description: 'Settings by registry host, "host" or "host:port".',
+            description:
+              'Settings by registry host, "host" or "host:port", for what config_path does not say. Credentials in a drop-in file of mode 0600 are kept from other users.',
             reloadable: true,
             example: '[image.registries."registry.example:5000"]\nplain_http = true',
           },

@@ -6,10 +6,15 @@ import { type Config, schema } from './schema.ts';
  * The schema as a plain tree, which everything but validation walks: defaults,
  * unknown keys, camelCase, the reference.
  */
-export type Shape =
-  | Section
-  | { kind: 'named'; value: Shape }
-  | { kind: 'leaf'; expected: string; duration: boolean };
+export type Shape = Section | { kind: 'named'; value: Shape } | Leaf;
+
+export interface Leaf {
+  kind: 'leaf';
+  expected: string;
+  duration: boolean;
+  /** A password or the like. */
+  secret: boolean;
+}
 
 export interface Section {
   kind: 'section';
@@ -52,13 +57,19 @@ export function configOf(table: Table): Config {
   return rename(ROOT, table, camel, (value) => value) as Config;
 }
 
-/** A Config as the TOML table that would give it: the names and units that users know. */
+/** What is shown in place of a secret that is set. */
+const HIDDEN = '(hidden)';
+
+/** A Config as the TOML table that would give it, but for its secrets: the names and units that users know. */
 export function tableOf(config: Config): Table {
   return rename(
     ROOT,
     config,
     (name) => name,
-    (value, duration) => (duration ? formatDuration(value as number) : value),
+    (value, { duration, secret }) => {
+      if (duration) return formatDuration(value as number);
+      return secret && value !== '' ? HIDDEN : value;
+    },
   ) as Table;
 }
 
@@ -72,11 +83,10 @@ export function dotted(path: readonly string[]): string {
   return path.map((part) => (/^[\w-]+$/.test(part) ? part : JSON.stringify(part))).join('.');
 }
 
-type Leaf = (value: unknown, duration: boolean) => unknown;
+type Convert = (value: unknown, shape: Leaf) => unknown;
 
-function rename(shape: Shape, value: unknown, name: (key: string) => string, leaf: Leaf): unknown {
-  if (shape.kind === 'leaf')
-    return Array.isArray(value) ? Object.freeze([...value]) : leaf(value, shape.duration);
+function rename(shape: Shape, value: unknown, name: (key: string) => string, leaf: Convert): unknown {
+  if (shape.kind === 'leaf') return Array.isArray(value) ? Object.freeze([...value]) : leaf(value, shape);
   const table = value as Table;
   if (shape.kind === 'named') {
     const entries = Object.entries(table).map(([key, item]) => [key, rename(shape.value, item, name, leaf)]);
@@ -98,8 +108,13 @@ function shapeOf(node: v.GenericSchema): Shape {
     };
   }
   if (isRecord(inner)) return { kind: 'named', value: shapeOf(inner.value) };
-  const { duration } = v.getMetadata(inner);
-  return { kind: 'leaf', expected: expectedOf(inner), duration: duration === true };
+  const { duration, secret } = v.getMetadata(inner);
+  return {
+    kind: 'leaf',
+    expected: expectedOf(inner),
+    duration: duration === true,
+    secret: secret === true,
+  };
 }
 
 function keyOf(name: string, entry: v.GenericSchema): Key {

@@ -11,30 +11,23 @@ import { LayerPool, type PoolOptions } from './layer/pool.ts';
 import { parsePlatform } from './platform.ts';
 import { fetchLayers, type Resolved, resolveImage } from './pull.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
-import { RegistryClient } from './registry/client.ts';
-import { Endpoints, tlsByHost } from './registry/endpoint.ts';
-import { HttpClient } from './registry/http.ts';
+import { connectRegistry, type RegistrySettings } from './registry/connect.ts';
+import { RegistrySlots } from './registry/registry-slots.ts';
 import { DEFAULT_RETRY, type RetryOptions } from './registry/retry.ts';
 import { runConfigOf } from './run-config.ts';
 import { chainId, makeThin } from './thin.ts';
-import type {
-  AuthConfig,
-  FilesystemUsage,
-  ImageRow,
-  LayerRow,
-  PullProgress,
-  RegistryConfig,
-} from './types.ts';
+import type { AuthConfig, FilesystemUsage, ImageRow, LayerRow, PullProgress } from './types.ts';
 
 /** What a reload may change; read at the start of each pull. */
-export interface ImageSettings {
+export interface ImageSettings extends RegistrySettings {
   /** `linux/amd64`, '' = this host's. */
   platform: string;
   /** Layers that one pull fetches side by side. */
   maxConcurrentDownloads: number;
+  /** Layers that all pulls from one registry fetch side by side. */
+  maxConcurrentDownloadsPerRegistry: number;
   /** A layer that brings no byte for so long fails its pull, in milliseconds; 0 = never. */
   pullProgressTimeout: number;
-  registries: RegistryConfig;
 }
 
 export interface ImagesOptions {
@@ -74,6 +67,7 @@ export class Images {
   readonly #listeners = new Map<string, Set<(event: PullProgress) => void>>();
   /** Layers and documents that a running pull counts on. */
   readonly #holds = new Holds();
+  readonly #slots = new RegistrySlots();
 
   constructor(options: ImagesOptions, deps: ImagesDeps) {
     this.#options = options;
@@ -191,12 +185,10 @@ export class Images {
   async #pull(reference: Reference, auth: AuthConfig | null, options: PullOptions): Promise<string> {
     const name = formatReference(reference);
     const settings = this.#options.settings();
-    const tls = await tlsByHost(settings.registries);
     const stallTimeoutMs = settings.pullProgressTimeout;
-    const http = new HttpClient({ tls, stallTimeoutMs });
-    const endpoints = new Endpoints(settings.registries, { http });
     const retry = this.#options.retry ?? DEFAULT_RETRY;
-    const client = new RegistryClient({ reference, auth, tls, retry }, { http, endpoints });
+    const registry = { reference, auth, settings, retry, stallTimeoutMs };
+    const { client, close } = await connectRegistry(registry, { log: this.#log });
     const hold = this.#holds.take();
     const documents: string[] = [];
     const { signal, progress } = options;
@@ -210,7 +202,8 @@ export class Images {
       documents.push(...resolved.documents.map((document) => document.digest));
       hold.add(...diffIds, chainId(diffIds), ...documents);
       const concurrency = settings.maxConcurrentDownloads;
-      const fetchOptions = { name, concurrency, retry, stallTimeoutMs, progress };
+      const slots = this.#slots.of(reference.domain, settings.maxConcurrentDownloadsPerRegistry);
+      const fetchOptions = { name, concurrency, slots, retry, stallTimeoutMs, progress };
       await fetchLayers(
         resolved,
         fetchOptions,
@@ -225,7 +218,7 @@ export class Images {
       throw cause;
     } finally {
       hold.release();
-      await http.close();
+      await close();
       await this.#sweep(documents);
     }
   }

@@ -1,12 +1,13 @@
 import { mapBounded } from '../base/bounded.ts';
 import { SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import type { Slots } from '../base/slots.ts';
 import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/image-spec.ts';
 import type { LayerStore } from './layer/layer-store.ts';
 import type { LayerPool } from './layer/pool.ts';
 import { choosePlatform, parseConfig, parseDocument } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
-import { isUnauthorized, type RegistryClient } from './registry/client.ts';
+import type { RegistryClient } from './registry/client.ts';
 import type { RetryOptions } from './registry/retry.ts';
 import type { PullProgress } from './types.ts';
 
@@ -58,6 +59,8 @@ export async function resolveImage(
 export interface FetchOptions {
   name: string;
   concurrency: number;
+  /** Shared with the other pulls from this registry. */
+  slots: Slots;
   retry: RetryOptions;
   stallTimeoutMs: number;
   progress: (event: PullProgress) => void;
@@ -132,23 +135,14 @@ async function unpackInWorker(
   deps: FetchDeps,
   signal: AbortSignal,
 ) {
-  const { retry, stallTimeoutMs } = options;
-  const attempt = async () => {
-    const source = await deps.client.blobSource(descriptor, signal);
-    const task = { kind: 'unpack' as const, source, diffId, directory, retry, stallTimeoutMs };
-    const onBytes = (received: number) => tell(options, descriptor, 'fetching', received);
-    const result = await deps.pool.run(task, signal, onBytes);
-    if (result.kind !== 'unpack')
-      throw new SkiffError('internal', `unpack layer ${descriptor.digest}: wrong reply`);
-    return result.facts;
-  };
-  try {
-    return await attempt();
-  } catch (cause) {
-    // The token ran out, or the registry wants one for blobs only. Nothing is in the directory yet.
-    if (!isUnauthorized(cause) || !(await deps.client.reauthorize(descriptor, signal))) throw cause;
-    return attempt();
-  }
+  const { retry, stallTimeoutMs, slots } = options;
+  const source = await deps.client.blobSource(descriptor, signal);
+  const task = { kind: 'unpack' as const, source, diffId, directory, retry, stallTimeoutMs };
+  const onBytes = (received: number) => tell(options, descriptor, 'fetching', received);
+  const result = await slots.run(() => deps.pool.run(task, signal, onBytes), signal);
+  if (result.kind !== 'unpack')
+    throw new SkiffError('internal', `unpack layer ${descriptor.digest}: wrong reply`);
+  return result.facts;
 }
 
 function tell(options: FetchOptions, layer: Descriptor, phase: PullProgress['phase'], current: number): void {

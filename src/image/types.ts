@@ -82,7 +82,7 @@ export interface FilesystemUsage {
   inodesUsed: number;
 }
 
-/** How to reach one registry. */
+/** What our own configuration says of one registry. */
 export interface RegistryHost {
   /** Speak http. Loopback hosts are tried so without being named. */
   plainHttp: boolean;
@@ -90,13 +90,12 @@ export interface RegistryHost {
   skipVerify: boolean;
   /** PEM file with authorities beside those of the system, '' = none. */
   caFile: string;
+  /** Credentials for pulls that bring none; '' = not given. `auth` is base64 of user:password. */
+  username: string;
+  password: string;
+  auth: string;
+  identityToken: string;
 }
 
 /** By host with its port, as references name it. */
-export type RegistryConfig = Record<string, RegistryHost>;
-
-/** How to speak TLS to one host, as plain data for worker threads. `ca` is PEM text, trusted beside the system's. */
-export interface TlsOptions {
-  ca: string | null;
-  skipVerify: boolean;
-}
+export type RegistryConfig = Readonly<Record<string, Readonly<RegistryHost>>>;

@@ -14,7 +14,7 @@ if (port === null) throw new Error('layer-worker.ts runs as a worker thread only
 
 const running = new Map<number, AbortController>();
 /** Connections are kept from one layer to the next of the same registry. */
-let http: { key: string; client: HttpClient } | undefined;
+let http: HttpClient | undefined;
 
 port.on('message', (message: ToWorker) => {
   if (message.kind === 'abort') running.get(message.id)?.abort();
@@ -36,8 +36,8 @@ async function start(id: number, task: LayerTask): Promise<void> {
 async function run(id: number, task: LayerTask, signal: AbortSignal): Promise<LayerResult> {
   if (task.kind === 'thin')
     return { kind: 'thin', needed: makeThinLayer({ layers: task.layers, directory: task.directory }) };
-  const { source, diffId, directory, retry, stallTimeoutMs } = task;
-  const bytes = blobBytes(source, { retry, stallTimeoutMs }, { http: clientFor(task) }, signal);
+  const { source, diffId, directory, retry } = task;
+  const bytes = blobBytes(source, { retry }, { http: clientFor(task) }, signal);
   const { digest, size } = source;
   const facts = await unpack(bytes, { digest, size, diffId, directory }, signal, reporter(id));
   return { kind: 'unpack', facts };
@@ -55,12 +55,10 @@ function reporter(id: number): (count: number) => void {
   };
 }
 
-function clientFor(task: UnpackTask): HttpClient {
-  const options = { tls: task.source.tls, stallTimeoutMs: task.stallTimeoutMs };
-  const key = JSON.stringify(options);
+function clientFor({ stallTimeoutMs }: UnpackTask): HttpClient {
   // A client that is replaced closes its idle connections itself after a few seconds.
-  if (http?.key !== key) http = { key, client: new HttpClient(options) };
-  return http.client;
+  if (http?.stallTimeoutMs !== stallTimeoutMs) http = new HttpClient({ stallTimeoutMs });
+  return http;
 }
 
 function tell(message: FromWorker): void {

@@ -1,5 +1,5 @@
 import type { LayerFacts } from '../../os/layer-writer.ts';
-import type { BlobSource } from '../registry/client.ts';
+import type { BlobSource } from '../registry/blob.ts';
 import type { RetryOptions } from '../registry/retry.ts';
 import type { LayerRow } from '../types.ts';
 import type { WireError } from './wire-error.ts';

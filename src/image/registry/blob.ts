@@ -1,28 +1,54 @@
 import { SkiffError } from '../../base/errors.ts';
-import type { BlobSource } from './client.ts';
 import { connectionError, RegistryError } from './errors.ts';
-import { type HttpAnswer, type HttpCall, type HttpClient, requestError } from './http.ts';
+import type { HttpAnswer, HttpClient } from './http.ts';
+import { Peer, type PeerState } from './peer.ts';
 import { pause, type RetryOptions } from './retry.ts';
 
 const PARTIAL = 206;
 const NOT_SATISFIABLE = 416;
 
+/** All that another thread needs to fetch a blob itself. */
+export interface BlobSource {
+  /** Who has it, in the order in which to ask. */
+  peers: PeerState[];
+  /** Of the repository, `library/busybox`. */
+  repository: string;
+  digest: string;
+  /** Bytes, as the manifest declares them. */
+  size: number;
+  /** For messages: the image that it belongs to. */
+  image: string;
+}
+
 /**
  * The bytes of a blob as they come, not verified. A connection that is cut is
- * taken up again with Range where it ended, so whoever reads notices nothing.
+ * taken up again with Range where it ended, if need be at the next peer, so
+ * whoever reads notices nothing.
  */
 export async function* blobBytes(
   source: BlobSource,
-  options: { retry: RetryOptions; stallTimeoutMs: number },
+  options: { retry: RetryOptions },
   deps: { http: HttpClient },
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
   const action = `fetch layer ${source.digest} of ${source.image}`;
+  const peers = source.peers.map((state) => new Peer(state, deps));
   let received = 0;
-  for (let failures = 0; ; ) {
+  let failures = 0;
+  for (let at = 0; ; ) {
+    const peer = peers[at];
+    if (peer === undefined)
+      throw new SkiffError('failed_precondition', `${action}: no host may serve it; look at its hosts.toml`);
     const before = received;
     try {
-      for await (const chunk of bytesFrom(source, received, deps.http, { action, signal, options })) {
+      for await (const chunk of bytesFrom({
+        peer,
+        source,
+        offset: received,
+        action,
+        http: deps.http,
+        signal,
+      })) {
         received += chunk.byteLength;
         yield chunk;
       }
@@ -33,37 +59,53 @@ export async function* blobBytes(
         true,
       );
     } catch (cause) {
-      // Not there to be had: RFC 9110, section 15.5.17.
-      if (cause instanceof RegistryError && cause.status === NOT_SATISFIABLE)
-        throw new SkiffError(
-          'data_loss',
-          `${action}: the registry has ${received} of its ${source.size} bytes; push the image again`,
-        );
+      if (signal.aborted) throw cause;
       // A connection that brought something counts as a fresh start.
       failures = received > before ? 1 : failures + 1;
-      if (!(cause instanceof RegistryError) || !cause.passing || failures >= options.retry.attempts)
-        throw cause;
-      await pause(options.retry, failures, cause.retryAfterMs, signal);
+      const isLast = at === peers.length - 1;
+      // What waits for no second try here may be had at the next one at once.
+      const attempts = isLast ? options.retry.attempts : 1 + Number(received > before);
+      const passing = cause instanceof RegistryError && cause.passing;
+      if (passing && failures < attempts) {
+        await pause(options.retry, failures, cause.retryAfterMs, signal);
+        continue;
+      }
+      if (isLast) throw truncated(cause, action, received, source.size);
+      failures = 0;
+      at += 1;
     }
   }
 }
 
-interface Attempt {
-  action: string;
-  signal: AbortSignal;
-  options: { stallTimeoutMs: number };
+/** Not there to be had: RFC 9110, section 15.5.17. */
+function truncated(cause: unknown, action: string, received: number, size: number): unknown {
+  if (!(cause instanceof RegistryError) || cause.status !== NOT_SATISFIABLE) return cause;
+  return new SkiffError(
+    'data_loss',
+    `${action}: the registry has ${received} of its ${size} bytes; push the image again`,
+  );
 }
 
-async function* bytesFrom(
-  source: BlobSource,
-  offset: number,
-  http: HttpClient,
-  attempt: Attempt,
-): AsyncGenerator<Uint8Array> {
-  const range: Record<string, string> = offset === 0 ? {} : { range: `bytes=${offset}-` };
-  const call: HttpCall = { url: source.url, headers: { ...source.headers, ...range }, ...attempt };
-  const answer = await http.getOk(call, offset === 0 ? [] : [PARTIAL]);
-  let skip = answer.status === PARTIAL ? checkRange(answer, offset, attempt.action) : offset;
+interface Attempt {
+  peer: Peer;
+  source: BlobSource;
+  /** Bytes that are here already. */
+  offset: number;
+  http: HttpClient;
+  signal: AbortSignal;
+  action: string;
+}
+
+async function* bytesFrom(attempt: Attempt): AsyncGenerator<Uint8Array> {
+  const { peer, source, offset, http, signal, action } = attempt;
+  const { answer, call } = await peer.get({
+    path: `${source.repository}/blobs/${source.digest}`,
+    headers: offset === 0 ? {} : { range: `bytes=${offset}-` },
+    also: offset === 0 ? [] : [PARTIAL],
+    signal,
+    action,
+  });
+  let skip = answer.status === PARTIAL ? checkRange(answer, offset, action) : offset;
   try {
     for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
       // A registry that ignores Range sends all of it again.
@@ -72,7 +114,7 @@ async function* bytesFrom(
       if (rest.byteLength > 0) yield rest;
     }
   } catch (cause) {
-    throw requestError(cause, call, attempt.options.stallTimeoutMs);
+    throw http.errorOf(cause, call);
   } finally {
     answer.body.destroy();
   }

@@ -1,87 +1,118 @@
 import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { SkiffError } from '../../base/errors.ts';
-import type { RegistryConfig, RegistryHost, TlsOptions } from '../types.ts';
-import type { HttpClient } from './http.ts';
+import type { RegistryConfig, RegistryHost } from '../types.ts';
+import { readHostDirectory } from './certs-dir.ts';
+import { hostOf, isLoopback, isSameRegistry } from './host-name.ts';
+import { type HostEntry, plainEntry } from './hosts-file.ts';
+import { hasTls, makeTransport, type Transport } from './transport.ts';
 
-/** docker.io is a name; the registry behind it answers here. */
-const HUB_DOMAIN = 'docker.io';
-const HUB_HOST = 'registry-1.docker.io';
-/** What an HTTPS server of Go's library answers to plain HTTP. */
-const WRONG_SCHEME = 400;
+export type Scheme = 'http' | 'https';
 
-/** Where the registry of a domain answers: `https://registry-1.docker.io`. */
-export class Endpoints {
-  readonly #config: RegistryConfig;
-  readonly #http: HttpClient;
-  readonly #probed = new Map<string, string>();
-
-  constructor(config: RegistryConfig, deps: { http: HttpClient }) {
-    this.#config = config;
-    this.#http = deps.http;
-  }
-
-  /** Loopback hosts are asked whether they speak http, as containerd does for localhost; all others must be named for it. */
-  async baseUrl(domain: string, signal: AbortSignal): Promise<string> {
-    const host = hostOf(domain);
-    if (settingsOf(this.#config, domain)?.plainHttp) return `http://${host}`;
-    if (!isLoopback(host)) return `https://${host}`;
-    const known = this.#probed.get(host);
-    if (known !== undefined) return known;
-    const found = await this.#probe(host, signal);
-    this.#probed.set(host, found);
-    return found;
-  }
-
-  async #probe(host: string, signal: AbortSignal): Promise<string> {
-    try {
-      if ((await this.#ping(`http://${host}`, signal)) !== WRONG_SCHEME) return `http://${host}`;
-    } catch (plain) {
-      signal.throwIfAborted();
-      await this.#ping(`https://${host}`, signal).catch(() => {
-        throw plain;
-      });
-    }
-    return `https://${host}`;
-  }
-
-  /** The status of the API's root (distribution-spec, end-1). */
-  async #ping(base: string, signal: AbortSignal): Promise<number> {
-    const answer = await this.#http.get({
-      url: `${base}/v2/`,
-      headers: {},
-      signal,
-      action: `reach registry ${base}`,
-    });
-    answer.body.destroy();
-    return answer.status;
-  }
+/** One place that serves a registry's content: the registry itself or a mirror. Plain data, for worker threads. */
+export interface Endpoint {
+  /** Host and port. */
+  host: string;
+  /** Host, port and API root, without a slash at the end: `mirror.example:5000/v2`. */
+  address: string;
+  /** In the order in which they are tried. */
+  schemes: Scheme[];
+  /** May serve content by digest. */
+  pull: boolean;
+  /** May say what a tag stands for. */
+  resolve: boolean;
+  /** The registry that a mirror is asked for, sent as `?ns=`; '' where it is the registry itself. */
+  namespace: string;
+  /** Sent with each request to this host. */
+  headers: Record<string, string>;
+  transport: Transport;
 }
 
-/** The host that serves a reference's domain. */
-export function hostOf(domain: string): string {
-  return domain === HUB_DOMAIN ? HUB_HOST : domain;
+export interface EndpointSettings {
+  /** Directories such as /etc/skiff/certs.d, separated by ":". */
+  configPath: string;
+  registries: RegistryConfig;
 }
 
-/** TLS settings by host, for the HTTP client. */
-export async function tlsByHost(config: RegistryConfig): Promise<Record<string, TlsOptions>> {
-  const entries = Object.entries(config).filter(([, host]) => host.skipVerify || host.caFile !== '');
-  const settled = entries.map(async ([domain, { skipVerify, caFile }]): Promise<[string, TlsOptions]> => {
-    try {
-      return [hostOf(domain), { ca: caFile === '' ? null : await readFile(caFile, 'utf8'), skipVerify }];
-    } catch (cause) {
-      throw SkiffError.from(cause, `read ca_file of registry ${domain}`, 'failed_precondition');
-    }
+/**
+ * Where the content of `domain` is to be had, in the order in which to ask:
+ * as certs.d says, and below that as our own configuration does.
+ */
+export async function endpointsOf(domain: string, settings: EndpointSettings): Promise<Endpoint[]> {
+  const found = await readHostDirectory(settings.configPath, domain);
+  const { directory, hosts, server } = found ?? { directory: '/', hosts: [], server: plainEntry() };
+  return Promise.all([...hosts, server].map((entry) => endpointOf(entry, directory, domain, settings)));
+}
+
+async function endpointOf(
+  entry: HostEntry,
+  directory: string,
+  domain: string,
+  { registries }: EndpointSettings,
+): Promise<Endpoint> {
+  const address = entry.address === '' ? `${hostOf(domain)}/v2` : entry.address;
+  const host = address.replace(/\/.*$/, '');
+  const own = Object.entries(registries).find(([name]) => isSameRegistry(name, host))?.[1];
+  const transport = await transportOf(entry, directory, own, host);
+  return {
+    host,
+    address,
+    schemes: schemesOf(entry, host, own, transport),
+    pull: entry.pull,
+    resolve: entry.resolve,
+    namespace: isSameRegistry(host, domain) ? '' : domain,
+    headers: entry.headers,
+    transport,
+  };
+}
+
+/**
+ * A loopback registry may speak either; all others must be named for http. One
+ * that is named for http with settings for TLS is asked for TLS first, as containerd does.
+ */
+function schemesOf(
+  entry: HostEntry,
+  host: string,
+  own: RegistryHost | undefined,
+  transport: Transport,
+): Scheme[] {
+  if (entry.scheme === 'https') return ['https'];
+  if (entry.scheme === 'http')
+    return hasTls(transport) && !host.endsWith(':80') ? ['https', 'http'] : ['http'];
+  if (own?.plainHttp) return ['http'];
+  return isLoopback(host) ? ['http', 'https'] : ['https'];
+}
+
+async function transportOf(
+  entry: HostEntry,
+  directory: string,
+  own: RegistryHost | undefined,
+  host: string,
+): Promise<Transport> {
+  const action = `read the certificates for registry ${host}`;
+  const authorities = entry.ca.length > 0 ? entry.ca : [own?.caFile ?? ''].filter((file) => file !== '');
+  const pem = (file: string, what: string) => readPem(resolve(directory, file), what, action);
+  return makeTransport({
+    ca: await Promise.all(authorities.map((file) => pem(file, 'CERTIFICATE'))),
+    clients: await Promise.all(
+      entry.clients.map(async ({ cert, key }) => ({
+        cert: await pem(cert, 'CERTIFICATE'),
+        key: await pem(key === '' ? cert : key, 'PRIVATE KEY'),
+      })),
+    ),
+    skipVerify: entry.skipVerify ?? own?.skipVerify ?? false,
+    ...(entry.dialTimeoutMs !== undefined && { dialTimeoutMs: entry.dialTimeoutMs }),
   });
-  return Object.fromEntries(await Promise.all(settled));
 }
 
-function settingsOf(config: RegistryConfig, domain: string): RegistryHost | undefined {
-  return config[domain] ?? config[hostOf(domain)];
-}
-
-/** localhost, 127.0.0.0/8 and ::1, with or without a port. */
-export function isLoopback(host: string): boolean {
-  const url = URL.parse(`http://${host}`);
-  if (url === null) throw new SkiffError('invalid_argument', `reach registry ${host}: not a host name`);
-  return url.hostname === 'localhost' || url.hostname === '[::1]' || /^127(\.\d+){3}$/.test(url.hostname);
+async function readPem(file: string, what: string, action: string): Promise<string> {
+  let text: string;
+  try {
+    text = await readFile(file, 'utf8');
+  } catch (cause) {
+    throw SkiffError.from(cause, action, 'failed_precondition');
+  }
+  if (!new RegExp(`-----BEGIN [A-Z ]*${what}-----`).test(text))
+    throw new SkiffError('failed_precondition', `${action}: ${file} holds no PEM ${what.toLowerCase()}`);
+  return text;
 }

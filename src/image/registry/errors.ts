@@ -19,6 +19,8 @@ const PASSING = new Set([
   'UND_ERR_HEADERS_TIMEOUT',
 ]);
 const RETRIED_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** What OpenSSL makes of an answer that is not TLS. */
+const NO_TLS = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']);
 const MAX_RETRY_AFTER_MS = 30_000;
 
 /** A registry that cannot be reached or does not serve: code `unavailable`, message as the kubelet knows it. */
@@ -75,6 +77,8 @@ export function statusError(
     return new RegistryError('unauthenticated', `${says}; check the credentials or the image's name`, facts);
   if (status === 403)
     return new RegistryError('permission_denied', `${says}; these credentials may not pull it`, facts);
+  if (status === 407)
+    return new RegistryError('failed_precondition', `${action}: the proxy wants other credentials`, facts);
   if (passing || status >= 500)
     return new RegistryError('unavailable', `${UNAVAILABLE_PREFIX}: ${says}`, facts);
   return new RegistryError('failed_precondition', says, facts);
@@ -92,6 +96,11 @@ export function errorDetail(body: string): string {
   return (body.trim().split('\n')[0] ?? '').slice(0, 200);
 }
 
+/** True for a host that answered the begin of TLS with something else. */
+export function speaksNoTls(error: unknown): boolean {
+  return error instanceof RegistryError && NO_TLS.has(connectionCode(error.cause));
+}
+
 function connectionCode(cause: unknown): string {
   for (let error = cause; error instanceof Error; error = error.cause)
     if ('code' in error && typeof error.code === 'string') return error.code;
@@ -105,7 +114,7 @@ function explain(cause: unknown, code: string): string {
     return `${text}; check the registry's name and this node's DNS`;
   if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code))
     return `${text}; the registry's certificate is not trusted on this node`;
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER' || code === 'ERR_SSL_PACKET_LENGTH_TOO_LONG')
+  if (NO_TLS.has(code))
     return `${text}; the registry speaks plain http: name it under plain_http if that is meant`;
   return text;
 }

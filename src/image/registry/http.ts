@@ -1,16 +1,16 @@
 import type { Readable } from 'node:stream';
-import { getCACertificates } from 'node:tls';
-import type { Agent } from 'undici';
 import { SkiffError } from '../../base/errors.ts';
-import type { TlsOptions } from '../types.ts';
+import { Dispatchers } from './dispatchers.ts';
 import { connectionError, errorDetail, stalled, statusError } from './errors.ts';
-import { loadUndici, type Undici } from './undici.ts';
+import type { Environment } from './proxy.ts';
+import type { Transport } from './transport.ts';
+import { loadUndici } from './undici.ts';
 
 export interface HttpOptions {
-  /** How to speak TLS to a host (with its port, as in the URL); hosts not named get the system's defaults. */
-  tls: Record<string, TlsOptions>;
-  /** A body that brings no byte for so long is given up, in milliseconds. */
+  /** A body that brings no byte for so long is given up, in milliseconds; 0 = never. */
   stallTimeoutMs: number;
+  /** Where proxies are named; default: this process's environment. */
+  environment?: Environment;
 }
 
 export interface HttpAnswer {
@@ -25,42 +25,53 @@ export interface HttpAnswer {
 export interface HttpCall {
   url: string | URL;
   headers: Record<string, string>;
+  transport: Transport;
   signal: AbortSignal;
   /** What is being done, for messages: `fetch manifest of busybox:latest`. */
   action: string;
+  /** Fields of a form: the request is a POST with them. */
+  form?: Record<string, string>;
 }
 
-const CONNECT_TIMEOUT_MS = 15_000;
 const HEADERS_TIMEOUT_MS = 60_000;
 const MAX_REDIRECTS = 10;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** Redirects that keep method and body (RFC 9110, section 15.4). */
+const SAME_METHOD = new Set([307, 308]);
 const ERROR_BODY_BYTES = 16_384;
+const ERROR_BODY_MS = 5_000;
 const USER_AGENT = 'skiff';
+/** All that goes along to another origin; whatever else a request has may be a secret. */
+const HARMLESS = ['accept', 'range'];
 
 /**
- * HTTP GET over undici: follows redirects itself, because credentials must not
+ * HTTP over undici: follows redirects itself, because credentials must not
  * follow them to another origin, and turns every failure into an error that
  * says what to do.
  */
 export class HttpClient {
-  readonly #options: HttpOptions;
-  readonly #agents = new Map<string, Agent>();
+  readonly stallTimeoutMs: number;
+  readonly #dispatchers: Dispatchers;
 
   constructor(options: HttpOptions) {
-    this.#options = options;
+    this.stallTimeoutMs = options.stallTimeoutMs;
+    this.#dispatchers = new Dispatchers(options.environment ?? process.env);
   }
 
   /** The final answer, whatever its status. */
-  async get(call: HttpCall): Promise<HttpAnswer> {
+  async send(call: HttpCall): Promise<HttpAnswer> {
     let url = new URL(call.url);
-    let headers = call.headers;
+    let { headers } = call;
     for (let hop = 0; hop <= MAX_REDIRECTS; hop++) {
       const answer = await this.#once(url, headers, call);
       const location = answer.headers.location;
       if (!REDIRECTS.has(answer.status) || typeof location !== 'string') return answer;
       answer.body.destroy();
       const next = redirectTarget(location, url, call.action);
-      if (next.origin !== url.origin) headers = withoutCredentials(headers);
+      if (next.origin !== url.origin) headers = onlyHarmless(headers);
+      // A form holds the credentials themselves: it goes nowhere else, and never turns into a GET.
+      if (call.form !== undefined && !(next.origin === url.origin && SAME_METHOD.has(answer.status)))
+        throw new SkiffError('failed_precondition', `${call.action}: it redirects to ${next.origin}`);
       url = next;
     }
     throw new SkiffError(
@@ -69,87 +80,85 @@ export class HttpClient {
     );
   }
 
-  /** As `get`, but a status other than 200 (and those of `also`) is an error. */
-  async getOk(call: HttpCall, also: number[] = []): Promise<HttpAnswer> {
-    const answer = await this.get(call);
+  /** As `send`, but a status other than 200 (and those of `also`) is an error. */
+  async sendOk(call: HttpCall, also: number[] = []): Promise<HttpAnswer> {
+    const answer = await this.send(call);
     if (answer.status === 200 || also.includes(answer.status)) return answer;
-    throw await failed(answer, call.action);
+    throw await failure(answer, call.action);
+  }
+
+  /** The whole body, at most `limit` bytes. */
+  async readBody(answer: HttpAnswer, limit: number, call: HttpCall): Promise<Buffer> {
+    const chunks: Uint8Array[] = [];
+    let length = 0;
+    const tooLong = new SkiffError(
+      'failed_precondition',
+      `${call.action}: the answer is longer than ${limit} bytes`,
+    );
+    try {
+      if (Number(answer.headers['content-length'] ?? 0) > limit) throw tooLong;
+      for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
+        length += chunk.byteLength;
+        if (length > limit) throw tooLong;
+        chunks.push(chunk);
+      }
+    } catch (cause) {
+      throw this.errorOf(cause, call);
+    } finally {
+      answer.body.destroy();
+    }
+    return Buffer.concat(chunks);
+  }
+
+  /** The error that `cause`, met while sending or reading, stands for. */
+  errorOf(cause: unknown, call: Pick<HttpCall, 'signal' | 'action'>): Error {
+    if (call.signal.aborted) return SkiffError.from(call.signal.reason, call.action, 'canceled');
+    if (cause instanceof SkiffError) return cause;
+    if (cause instanceof Error && 'code' in cause && cause.code === 'UND_ERR_BODY_TIMEOUT')
+      return stalled(call.action, this.stallTimeoutMs);
+    return connectionError(cause, call.action);
   }
 
   /** Ends the connections that are kept for the next call. */
-  async close(): Promise<void> {
-    const agents = [...this.#agents.values()];
-    this.#agents.clear();
-    await Promise.all(agents.map((agent) => agent.destroy()));
+  close(): Promise<void> {
+    return this.#dispatchers.close();
   }
 
   async #once(url: URL, headers: Record<string, string>, call: HttpCall): Promise<HttpAnswer> {
     call.signal.throwIfAborted();
     const undici = await loadUndici();
+    const route = await this.#dispatchers.route(url, call.transport, undici);
+    const post = call.form === undefined ? null : new URLSearchParams(call.form).toString();
+    const type = post === null ? {} : { 'content-type': 'application/x-www-form-urlencoded' };
     try {
       const {
         statusCode,
         headers: got,
         body,
-      } = await undici.request(this.#agentFor(url, undici), url, {
-        headers: { 'user-agent': USER_AGENT, ...headers },
+      } = await undici.request(route.dispatcher, {
+        origin: route.origin,
+        path: route.path,
+        method: post === null ? 'GET' : 'POST',
+        headers: { 'user-agent': USER_AGENT, ...type, ...headers, ...route.headers },
+        body: post,
         signal: call.signal,
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        bodyTimeout: this.stallTimeoutMs,
       });
       // A body that is dropped after an abort still emits its error.
       body.on('error', () => undefined);
       return { status: statusCode, headers: got, body, url };
     } catch (cause) {
-      throw requestError(cause, call, this.#options.stallTimeoutMs);
+      const through = route.proxy === '' ? '' : ` through the proxy ${route.proxy}`;
+      throw this.errorOf(cause, { signal: call.signal, action: `${call.action}${through}` });
     }
   }
-
-  #agentFor(url: URL, undici: Undici): Agent {
-    const tls = this.#options.tls[url.host] ?? null;
-    const key = tls === null ? '' : url.host;
-    const known = this.#agents.get(key);
-    if (known !== undefined) return known;
-    const agent = new undici.Agent({
-      allowH2: false,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      bodyTimeout: this.#options.stallTimeoutMs,
-      connect: { timeout: CONNECT_TIMEOUT_MS, ...tlsSettings(tls) },
-    });
-    this.#agents.set(key, agent);
-    return agent;
-  }
 }
 
-/** The error that `cause`, met while sending or reading, stands for. */
-export function requestError(cause: unknown, call: HttpCall, stallTimeoutMs: number): Error {
-  if (call.signal.aborted) return SkiffError.from(call.signal.reason, call.action, 'canceled');
-  if (cause instanceof SkiffError) return cause;
-  if (cause instanceof Error && 'code' in cause && cause.code === 'UND_ERR_BODY_TIMEOUT')
-    return stalled(call.action, stallTimeoutMs);
-  return connectionError(cause, call.action);
-}
-
-/** The whole body, at most `limit` bytes. */
-export async function readBody(answer: HttpAnswer, limit: number, call: HttpCall): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  try {
-    for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
-      length += chunk.byteLength;
-      if (length > limit)
-        throw new SkiffError(
-          'failed_precondition',
-          `${call.action}: the answer is longer than ${limit} bytes`,
-        );
-      chunks.push(chunk);
-    }
-  } catch (cause) {
-    throw requestError(cause, call, 0);
-  }
-  return Buffer.concat(chunks);
-}
-
-async function failed(answer: HttpAnswer, action: string): Promise<Error> {
+/** The error that an answer stands for, with the registry's own word. Takes the body up. */
+export async function failure(answer: HttpAnswer, action: string): Promise<Error> {
   let text = '';
+  const late = setTimeout(() => answer.body.destroy(), ERROR_BODY_MS);
   try {
     for await (const chunk of answer.body as AsyncIterable<Uint8Array>) {
       text += Buffer.from(chunk).toString('utf8');
@@ -157,6 +166,9 @@ async function failed(answer: HttpAnswer, action: string): Promise<Error> {
     }
   } catch {
     // The status says enough where its explanation does not arrive.
+  } finally {
+    clearTimeout(late);
+    answer.body.destroy();
   }
   return statusError(answer.status, answer.headers, action, errorDetail(text));
 }
@@ -170,15 +182,8 @@ function redirectTarget(location: string, from: URL, action: string): URL {
   );
 }
 
-function withoutCredentials(headers: Record<string, string>): Record<string, string> {
-  const secret = ['authorization', 'cookie', 'proxy-authorization'];
-  return Object.fromEntries(Object.entries(headers).filter(([name]) => !secret.includes(name.toLowerCase())));
-}
-
-function tlsSettings(tls: TlsOptions | null): Record<string, unknown> {
-  if (tls === null) return {};
-  const rejectUnauthorized = !tls.skipVerify;
-  return tls.ca === null
-    ? { rejectUnauthorized }
-    : { rejectUnauthorized, ca: [...getCACertificates(), tls.ca] };
+function onlyHarmless(headers: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(
+    Object.entries(headers).filter(([name]) => HARMLESS.includes(name.toLowerCase())),
+  );
 }

@@ -6,6 +6,14 @@ declare module 'undici/lib/dispatcher/agent.js' {
   export default agent;
 }
 
+declare module 'undici/lib/dispatcher/proxy-agent.js' {
+  import type { ProxyAgent } from 'undici';
+
+  const proxyAgent: typeof ProxyAgent;
+  // biome-ignore lint/style/noDefaultExport: the shape of a CommonJS file
+  export default proxyAgent;
+}
+
 declare module 'undici/lib/api/api-request.js' {
   import type { Dispatcher } from 'undici';
 

@@ -1,13 +1,8 @@
-import type { Agent, Dispatcher } from 'undici';
+import type { Agent, Dispatcher, ProxyAgent } from 'undici';
 
 export interface Undici {
   Agent: typeof Agent;
-  request(agent: Agent, url: URL, options: RequestOptions): Promise<Dispatcher.ResponseData>;
-}
-
-export interface RequestOptions {
-  headers: Record<string, string>;
-  signal: AbortSignal;
+  request(dispatcher: Dispatcher, options: Dispatcher.RequestOptions): Promise<Dispatcher.ResponseData>;
 }
 
 let loading: Promise<Undici> | undefined;
@@ -22,6 +17,11 @@ export function loadUndici(): Promise<Undici> {
   return loading;
 }
 
+/** The dispatcher that reaches https origins through a proxy; loaded only where there is one. */
+export async function loadProxyAgent(): Promise<typeof ProxyAgent> {
+  return (await import('undici/lib/dispatcher/proxy-agent.js')).default;
+}
+
 async function load(): Promise<Undici> {
   const [agent, api] = await Promise.all([
     import('undici/lib/dispatcher/agent.js'),
@@ -29,12 +29,6 @@ async function load(): Promise<Undici> {
   ]);
   return {
     Agent: agent.default,
-    request: (dispatcher, url, options) =>
-      api.default.call(dispatcher, {
-        origin: url.origin,
-        path: `${url.pathname}${url.search}`,
-        method: 'GET',
-        ...options,
-      }),
+    request: (dispatcher, options) => api.default.call(dispatcher, options),
   };
 }

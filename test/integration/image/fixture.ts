@@ -27,7 +27,10 @@ export class ImageNode {
         settings: () => ({
           platform: '',
           maxConcurrentDownloads: 3,
+          maxConcurrentDownloadsPerRegistry: 12,
           pullProgressTimeout: 60_000,
+          configPath: '',
+          globalAuthFile: '',
           registries: {},
           ...settings,
         }),

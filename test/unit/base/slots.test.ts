@@ -27,4 +27,23 @@ describe('Slots', () => {
     );
     assert.equal(await slots.run(async () => 'free again'), 'free again');
   });
+
+  it('lets who waits go away, and takes nobody else the place', async () => {
+    const slots = new Slots(1);
+    const first = Promise.withResolvers<void>();
+    const running = slots.run(() => first.promise);
+    const abort = new AbortController();
+    const leaver = slots.run(async () => 'never', abort.signal);
+    const stayer = slots.run(async () => 'in its turn');
+    abort.abort(new Error('gone'));
+    await assert.rejects(leaver, /gone/);
+    first.resolve();
+    await running;
+    assert.equal(await stayer, 'in its turn');
+    await assert.rejects(
+      slots.run(async () => 'never', abort.signal),
+      /gone/,
+    );
+    assert.equal(await slots.run(async () => 'free'), 'free');
+  });
 });

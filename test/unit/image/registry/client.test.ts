@@ -2,12 +2,15 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { type ErrorCode, isCode } from '../../../../src/base/errors.ts';
+import { silentLog } from '../../../../src/base/log.ts';
 import { digestOf } from '../../../../src/image/digest.ts';
 import { parseReference } from '../../../../src/image/reference.ts';
 import { blobBytes } from '../../../../src/image/registry/blob.ts';
 import { RegistryClient } from '../../../../src/image/registry/client.ts';
-import { Endpoints, isLoopback } from '../../../../src/image/registry/endpoint.ts';
+import { endpointsOf } from '../../../../src/image/registry/endpoint.ts';
+import { isLoopback } from '../../../../src/image/registry/host-name.ts';
 import { HttpClient } from '../../../../src/image/registry/http.ts';
+import { Keychain } from '../../../../src/image/registry/keychain.ts';
 import type { AuthConfig } from '../../../../src/image/types.ts';
 import { ScriptedRegistry } from './server.ts';
 
@@ -23,11 +26,14 @@ interface Client {
 
 /** A client for `<host>/app` and the registry that it talks to; both end with `work`. */
 async function withRegistry(
-  work: (registry: ScriptedRegistry, connect: (auth?: Partial<AuthConfig>) => Client) => Promise<void>,
+  work: (
+    registry: ScriptedRegistry,
+    connect: (auth?: Partial<AuthConfig>) => Promise<Client>,
+  ) => Promise<void>,
 ): Promise<void> {
   await using registry = await ScriptedRegistry.start();
-  const http = new HttpClient({ tls: {}, stallTimeoutMs: 300 });
-  const connect = (auth?: Partial<AuthConfig>) => {
+  const http = new HttpClient({ stallTimeoutMs: 300, environment: {} });
+  const connect = async (auth?: Partial<AuthConfig>) => {
     const none = {
       username: '',
       password: '',
@@ -36,15 +42,12 @@ async function withRegistry(
       identityToken: '',
       registryToken: '',
     };
-    const reference = parseReference(`${registry.host}/app`);
-    const endpoints = new Endpoints({}, { http });
-    const options = {
-      reference,
-      auth: auth === undefined ? null : { ...none, ...auth },
-      tls: {},
-      retry: RETRY,
-    };
-    return { client: new RegistryClient(options, { http, endpoints }), http };
+    const given = auth === undefined ? null : { ...none, ...auth };
+    const log = silentLog();
+    const keychain = new Keychain({ auth: given, registries: {}, globalAuthFile: '' }, { log });
+    const endpoints = await endpointsOf(registry.host, { configPath: '', registries: {} });
+    const options = { reference: parseReference(`${registry.host}/app`), endpoints, retry: RETRY };
+    return { client: new RegistryClient(options, { http, keychain, log }), http };
   };
   try {
     await work(registry, connect);
@@ -68,8 +71,8 @@ describe('manifests', () => {
       registry.on(`/v2/app/manifests/${digest}`, (_, response) => response.end(MANIFEST));
       registry.on(TAG, (_, response) => response.setHeader('docker-content-digest', digest).end(MANIFEST));
       const both = new RegExp(`has digest ${digestOf(MANIFEST)}, expected ${digest}`);
-      await assert.rejects(connect().client.manifest(digest, never), fails('data_loss', both));
-      await assert.rejects(connect().client.manifest('latest', never), fails('data_loss', both));
+      await assert.rejects((await connect()).client.manifest(digest, never), fails('data_loss', both));
+      await assert.rejects((await connect()).client.manifest('latest', never), fails('data_loss', both));
     }));
 
   it('that are endless are given up', () =>
@@ -82,7 +85,7 @@ describe('manifests', () => {
         more();
       });
       await assert.rejects(
-        connect().client.manifest('latest', never),
+        (await connect()).client.manifest('latest', never),
         fails('failed_precondition', /longer than/),
       );
     }));
@@ -95,7 +98,7 @@ describe('manifests', () => {
           if (refused++ < 2) response.writeHead(status, { 'retry-after': '0' }).end();
           else response.end(MANIFEST);
         });
-        assert.equal((await connect().client.manifest('latest', never)).digest, digestOf(MANIFEST));
+        assert.equal((await (await connect()).client.manifest('latest', never)).digest, digestOf(MANIFEST));
         assert.equal(refused, 3);
       }
       let tries = 0;
@@ -104,7 +107,7 @@ describe('manifests', () => {
         response.writeHead(503).end('{"errors":[{"code":"UNAVAILABLE","message":"try later"}]}');
       });
       const error = /^RegistryUnavailable: .*answered 503 \(UNAVAILABLE: try later\)/;
-      await assert.rejects(connect().client.manifest('latest', never), fails('unavailable', error));
+      await assert.rejects((await connect()).client.manifest('latest', never), fails('unavailable', error));
       assert.equal(tries, RETRY.attempts);
     }));
 
@@ -115,7 +118,7 @@ describe('manifests', () => {
         if (cuts++ === 0) request.socket.resetAndDestroy();
         else response.end(MANIFEST);
       });
-      assert.equal((await connect().client.manifest('latest', never)).digest, digestOf(MANIFEST));
+      assert.equal((await (await connect()).client.manifest('latest', never)).digest, digestOf(MANIFEST));
       assert.equal(cuts, 2);
     }));
 
@@ -131,7 +134,7 @@ describe('manifests', () => {
       for (const [status, code] of table) {
         registry.on(TAG, (_, response) => response.writeHead(status).end('<html>\nsorry'));
         await assert.rejects(
-          connect().client.manifest('latest', never),
+          (await connect()).client.manifest('latest', never),
           fails(code, new RegExp(`answered ${status}`)),
         );
       }
@@ -141,10 +144,10 @@ describe('manifests', () => {
     withRegistry(async (registry, connect) => {
       registry.on(TAG, (_, response) => response.writeHead(503, { 'retry-after': '20' }).end());
       const started = performance.now();
-      await assert.rejects(connect().client.manifest('latest', AbortSignal.timeout(80)), /timeout/);
+      await assert.rejects((await connect()).client.manifest('latest', AbortSignal.timeout(80)), /timeout/);
       registry.on(TAG, () => undefined);
       await assert.rejects(
-        connect().client.manifest('latest', AbortSignal.timeout(80)),
+        (await connect()).client.manifest('latest', AbortSignal.timeout(80)),
         fails('deadline_exceeded', /fetch manifest latest/),
       );
       assert.ok(performance.now() - started < 5_000);
@@ -165,7 +168,7 @@ describe('authorization', () => {
     withRegistry(async (registry, connect) => {
       guard(registry, () => 'Bearer t1');
       registry.on('/token', (_, response) => response.end('{"token":"t1"}'));
-      const { client } = connect();
+      const { client } = await connect();
       await client.manifest('latest', never);
       await client.manifest('latest', never);
       const asked = registry.requests('/token');
@@ -179,8 +182,11 @@ describe('authorization', () => {
       guard(registry, () => 'Bearer t2');
       registry.on('/token', (_, response) => response.end('{"access_token":"t2"}'));
       const basic = `Basic ${Buffer.from('user:pa:ss').toString('base64')}`;
-      await connect({ username: 'user', password: 'pa:ss' }).client.manifest('latest', never);
-      await connect({ auth: Buffer.from('user:pa:ss').toString('base64') }).client.manifest('latest', never);
+      await (await connect({ username: 'user', password: 'pa:ss' })).client.manifest('latest', never);
+      await (await connect({ auth: Buffer.from('user:pa:ss').toString('base64') })).client.manifest(
+        'latest',
+        never,
+      );
       assert.deepEqual(
         registry.requests('/token').map((seen) => seen.authorization),
         [basic, basic],
@@ -194,18 +200,18 @@ describe('authorization', () => {
       let count = 0;
       registry.on('/token', (_, response) => response.end(JSON.stringify({ token: `t${count++}` })));
       await assert.rejects(
-        connect().client.manifest('latest', never),
+        (await connect()).client.manifest('latest', never),
         fails('unauthenticated', /check the credentials/),
       );
       assert.ok(registry.requests(TAG).length <= 2);
       registry.on('/token', (_, response) => response.writeHead(401).end());
       await assert.rejects(
-        connect().client.manifest('latest', never),
+        (await connect()).client.manifest('latest', never),
         fails('unauthenticated', /fetch a token/),
       );
       registry.on('/token', (_, response) => response.end('<html>'));
       await assert.rejects(
-        connect().client.manifest('latest', never),
+        (await connect()).client.manifest('latest', never),
         fails('unavailable', /holds no token/),
       );
     }));
@@ -218,14 +224,14 @@ describe('authorization', () => {
         return response.writeHead(401, { 'www-authenticate': 'Basic realm="r"' }).end();
       });
       const own = { username: 'u', password: 'p' };
-      await connect(own).client.manifest('latest', never);
-      await connect({ ...own, serverAddress: `https://${registry.host}/v2/` }).client.manifest(
+      await (await connect(own)).client.manifest('latest', never);
+      await (await connect({ ...own, serverAddress: `https://${registry.host}/v2/` })).client.manifest(
         'latest',
         never,
       );
       registry.seen.length = 0;
       await assert.rejects(
-        connect({ ...own, serverAddress: 'other.example' }).client.manifest('latest', never),
+        (await connect({ ...own, serverAddress: 'other.example' })).client.manifest('latest', never),
         fails('unauthenticated', /401/),
       );
       assert.ok(registry.seen.every((seen) => seen.authorization === ''));
@@ -236,7 +242,7 @@ describe('authorization', () => {
       registry.on(TAG, (request, response) =>
         response.writeHead(request.headers.authorization === 'Bearer given' ? 200 : 403).end(MANIFEST),
       );
-      await connect({ registryToken: 'given' }).client.manifest('latest', never);
+      await (await connect({ registryToken: 'given' })).client.manifest('latest', never);
     }));
 });
 
@@ -244,7 +250,7 @@ describe('layers', () => {
   const data = randomBytes(400_000);
   const descriptor = { digest: digestOf(data), size: data.length };
   const path = `/v2/app/blobs/${descriptor.digest}`;
-  const options = { retry: RETRY, stallTimeoutMs: 300 };
+  const options = { retry: RETRY };
 
   async function download({ client, http }: Client, signal = never): Promise<Buffer> {
     const parts: Uint8Array[] = [];
@@ -261,7 +267,7 @@ describe('layers', () => {
       registry.on('/v2/app/here', (_, response) =>
         response.writeHead(302, { location: `http://${elsewhere.host}/store?signature=x` }).end(),
       );
-      assert.ok((await download(connect({ registryToken: 'secret' }))).equals(data));
+      assert.ok((await download(await connect({ registryToken: 'secret' }))).equals(data));
       assert.equal(registry.requests('/v2/app/here')[0]?.authorization, 'Bearer secret');
       assert.deepEqual(
         elsewhere.seen.map((seen) => seen.authorization),
@@ -272,9 +278,9 @@ describe('layers', () => {
   it('redirects that lead nowhere end', () =>
     withRegistry(async (registry, connect) => {
       registry.on(path, (_, response) => response.writeHead(307, { location: path }).end());
-      await assert.rejects(download(connect()), fails('unavailable', /more than 10 redirects/));
+      await assert.rejects(download(await connect()), fails('unavailable', /more than 10 redirects/));
       registry.on(path, (_, response) => response.writeHead(307, { location: 'file:///etc/passwd' }).end());
-      await assert.rejects(download(connect()), fails('failed_precondition', /redirects to "file:/));
+      await assert.rejects(download(await connect()), fails('failed_precondition', /redirects to "file:/));
     }));
 
   it('a cut body goes on where it ended', () =>
@@ -290,7 +296,7 @@ describe('layers', () => {
           else setTimeout(() => request.socket.destroy(), 20);
         });
       });
-      assert.ok((await download(connect())).equals(data));
+      assert.ok((await download(await connect())).equals(data));
       assert.ok(registry.requests(path).length >= 3);
       assert.match(registry.requests(path)[1]?.range ?? '', /^bytes=\d+-$/);
     }));
@@ -303,7 +309,7 @@ describe('layers', () => {
         if (tries++ > 0) response.end(data);
         else response.write(data.subarray(0, 100_000), () => setTimeout(() => request.socket.destroy(), 20));
       });
-      assert.ok((await download(connect())).equals(data));
+      assert.ok((await download(await connect())).equals(data));
     }));
 
   it('a blob that ends early on the registry itself is data loss', () =>
@@ -314,14 +320,14 @@ describe('layers', () => {
       });
       const message =
         /^fetch layer sha256:.*: the registry has 1000 of its 400000 bytes; push the image again/;
-      await assert.rejects(download(connect()), fails('data_loss', message));
+      await assert.rejects(download(await connect()), fails('data_loss', message));
     }));
 
   it('a registry that cuts at once, each time, is given up', () =>
     withRegistry(async (registry, connect) => {
       registry.on(path, (request) => request.socket.destroy());
       await assert.rejects(
-        download(connect()),
+        download(await connect()),
         fails('unavailable', /^RegistryUnavailable: fetch layer sha256:/),
       );
       assert.equal(registry.requests(path).length, RETRY.attempts);
@@ -336,7 +342,7 @@ describe('layers', () => {
       const message = new RegExp(
         `^RegistryUnavailable: fetch layer ${descriptor.digest} of .*: no byte came`,
       );
-      await assert.rejects(download(connect()), fails('unavailable', message));
+      await assert.rejects(download(await connect()), fails('unavailable', message));
     }));
 });
 
