@@ -23,6 +23,7 @@ export function validateContainer(config: ContainerConfig, sandbox: SandboxRow):
     checkDevice(device, `devices[${i}]`);
   });
   checkUser(config);
+  checkOomScore(config);
   checkSecurity(config, sandbox);
   if (config.stopSignal !== '') signalNumber(config.stopSignal);
   logPath(sandbox.config.logDirectory, config.logPath);
@@ -83,6 +84,13 @@ function checkUser({ security }: ContainerConfig): void {
   const given = security.runAsUser !== null || security.runAsUsername !== '';
   require(security.runAsGroup === null ||
     given, 'security_context.run_as_group', 'needs run_as_user or run_as_username');
+}
+
+/** The range of /proc/PID/oom_score_adj (proc(5)): the OCI runtime would fail at the start only. */
+function checkOomScore({ resources }: ContainerConfig): void {
+  const score = resources?.oomScoreAdj ?? 0;
+  require(score >= -1000 &&
+    score <= 1000, 'resources.oom_score_adj', `must be from -1000 to 1000, not ${score}`);
 }
 
 function checkSecurity({ security }: ContainerConfig, sandbox: SandboxRow): void {
