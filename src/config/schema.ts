@@ -131,6 +131,29 @@ export const schema = v.object(
             'Docker configuration file (auths, credHelpers, credsStore) with the credentials of pulls that bring none; read for each pull. "" = none.',
           reloadable: true,
         }),
+        signature_policy: key(text('the path of a file'), '', {
+          description:
+            'Policy file in the format of containers-policy.json(5): which images may be pulled ("insecureAcceptAnything", "reject"; what asks for signatures is refused, because none is verified here). "" = all.',
+          reloadable: true,
+        }),
+        verifier: section(
+          {
+            bin_dir: key(text('a directory'), '', {
+              description:
+                'Directory of programs that judge each image before its layers are fetched, called as the image verifiers of containerd; "" = none.',
+              reloadable: true,
+            }),
+            max_verifiers: key(whole(-1, 1000), 10, {
+              description: 'How many of them are asked, in name order; -1 = all.',
+              reloadable: true,
+            }),
+            per_verifier_timeout: key(duration(), '10s', {
+              description: 'A verifier that takes longer refuses the image; "0s" = never.',
+              reloadable: true,
+            }),
+          },
+          'Who else decides which images may be pulled.',
+        ),
         registries: key(
           named(registry, 'tables named after registry hosts'),
           {},

@@ -13,11 +13,17 @@ export function errorCode(number: number): ErrorCode {
   return ERROR_CODES[number - 1] ?? 'unknown';
 }
 
+/**
+ * Begins of messages that the kubelet makes reasons of (k8s.io/cri-api pkg/errors). It looks at the whole
+ * text of the error, from which its client takes the code away only where that is UNKNOWN.
+ */
+const KUBELET_REASONS = /^(RegistryUnavailable|SignatureValidationFailed)\b/;
+
 /** What a call that failed answers. */
 export function statusOf(error: SkiffError): { code: number; details: string } {
   // A lone surrogate would make the encoding of the header throw.
   return {
-    code: statusNumber(error.code),
+    code: statusNumber(KUBELET_REASONS.test(error.message) ? 'unknown' : error.code),
     details: error.message.toWellFormed().slice(0, MAX_DETAILS).toWellFormed(),
   };
 }

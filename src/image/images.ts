@@ -9,6 +9,7 @@ import { ImageRows } from './image-rows.ts';
 import { LayerStore } from './layer/layer-store.ts';
 import { LayerPool, type PoolOptions } from './layer/pool.ts';
 import { parsePlatform } from './platform.ts';
+import { ImagePolicy, type PolicySettings } from './policy/policy.ts';
 import { fetchLayers, type Resolved, resolveImage } from './pull.ts';
 import { formatReference, parseReference, type Reference } from './reference.ts';
 import { connectRegistry, type RegistrySettings } from './registry/connect.ts';
@@ -19,7 +20,7 @@ import { chainId, makeThin } from './thin.ts';
 import type { AuthConfig, FilesystemUsage, ImageRow, LayerRow, PullProgress } from './types.ts';
 
 /** What a reload may change; read at the start of each pull. */
-export interface ImageSettings extends RegistrySettings {
+export interface ImageSettings extends RegistrySettings, PolicySettings {
   /** `linux/amd64`, '' = this host's. */
   platform: string;
   /** Layers that one pull fetches side by side. */
@@ -68,12 +69,14 @@ export class Images {
   /** Layers and documents that a running pull counts on. */
   readonly #holds = new Holds();
   readonly #slots = new RegistrySlots();
+  readonly #policy: ImagePolicy;
 
   constructor(options: ImagesOptions, deps: ImagesDeps) {
     this.#options = options;
     this.#rows = new ImageRows({ rows: deps.rows, log: deps.log });
     this.#layersInUse = deps.layersInUse;
     this.#log = deps.log;
+    this.#policy = new ImagePolicy({ log: deps.log });
     this.#store = new LayerStore({ root: options.root }, { rows: deps.layers, log: deps.log });
     this.#blobs = new Blobs({ root: options.root });
     this.#pool = new LayerPool(options.pool);
@@ -185,6 +188,7 @@ export class Images {
   async #pull(reference: Reference, auth: AuthConfig | null, options: PullOptions): Promise<string> {
     const name = formatReference(reference);
     const settings = this.#options.settings();
+    await this.#policy.admit(reference, settings);
     const stallTimeoutMs = settings.pullProgressTimeout;
     const retry = this.#options.retry ?? DEFAULT_RETRY;
     const registry = { reference, auth, settings, retry, stallTimeoutMs };
@@ -198,6 +202,7 @@ export class Images {
       tell('resolving');
       const platform = parsePlatform(settings.platform);
       const resolved = await resolveImage({ reference, platform }, client, signal);
+      await this.#policy.verify({ name, descriptor: resolved.descriptor }, settings, signal);
       const { diff_ids: diffIds } = resolved.config.rootfs;
       documents.push(...resolved.documents.map((document) => document.digest));
       hold.add(...diffIds, chainId(diffIds), ...documents);
@@ -245,7 +250,7 @@ export class Images {
     // The deadline may have passed while the disk was synced: then the caller must not be told of a success.
     signal.throwIfAborted();
     const row = newRow(resolved, thin);
-    await this.#rows.pulled(reference, row, resolved.digest);
+    await this.#rows.pulled(reference, row, resolved.descriptor.digest);
     return row.id;
   }
 

@@ -23,7 +23,7 @@ export interface StoredDocument {
 /** What a reference names for our platform. */
 export interface Resolved {
   /** What the registry has under the reference: an index or a manifest. */
-  digest: string;
+  descriptor: Descriptor;
   manifest: Manifest;
   config: ImageConfig;
   documents: StoredDocument[];
@@ -38,10 +38,12 @@ export async function resolveImage(
   const { reference, platform } = options;
   const name = formatReference(reference);
   const documents: StoredDocument[] = [];
+  let top: Descriptor | undefined;
   let wanted = reference.digest === '' ? reference.tag : reference.digest;
   for (let depth = 0; depth < MAX_INDEX_DEPTH; depth++) {
     const fetched = await client.manifest(wanted, signal);
     documents.push({ digest: fetched.digest, bytes: fetched.bytes });
+    top ??= { mediaType: fetched.mediaType, digest: fetched.digest, size: fetched.bytes.byteLength };
     const document = parseDocument(fetched.bytes, fetched.mediaType, name);
     if (document.kind === 'index') {
       wanted = choosePlatform(document.index, platform, name).digest;
@@ -51,7 +53,7 @@ export async function resolveImage(
     const bytes = await client.config(manifest.config, signal);
     documents.push({ digest: manifest.config.digest, bytes });
     const config = parseConfig(bytes, manifest, name);
-    return { digest: documents[0]?.digest ?? fetched.digest, manifest, config, documents };
+    return { descriptor: top, manifest, config, documents };
   }
   throw new SkiffError('failed_precondition', `read ${name}: indexes within indexes go too deep`);
 }

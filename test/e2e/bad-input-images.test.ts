@@ -34,7 +34,7 @@ describe('bad input: images', () => {
     clean(async () => {
       await refused(
         pull('127.0.0.1:1/busybox:1'),
-        'unavailable',
+        'unknown',
         /^RegistryUnavailable: .*connection refused.*is the registry running\?/,
       );
     }),
@@ -45,7 +45,7 @@ describe('bad input: images', () => {
     clean(async () => {
       await refused(
         pull('registry.invalid/busybox:1'),
-        'unavailable',
+        'unknown',
         /^RegistryUnavailable: .*registry\.invalid.*check the registry's name and this node's DNS/,
       );
     }),
@@ -68,7 +68,7 @@ describe('bad input: images', () => {
     clean(async () => {
       const babble = await listen('SSH-2.0-OpenSSH_9.2\r\n');
       try {
-        await refused(pull(`${babble.host}/busybox:1`), 'unavailable', /^RegistryUnavailable: /);
+        await refused(pull(`${babble.host}/busybox:1`), 'unknown', /^RegistryUnavailable: /);
       } finally {
         await babble.close();
       }

@@ -31,6 +31,8 @@ export class ImageNode {
           pullProgressTimeout: 60_000,
           configPath: '',
           globalAuthFile: '',
+          signaturePolicy: '',
+          verifier: { binDir: '', maxVerifiers: 10, perVerifierTimeout: 10_000 },
           registries: {},
           ...settings,
         }),

@@ -24,6 +24,18 @@ describe('status codes', () => {
     assert.doesNotThrow(() => encodeURI(long.details));
   });
 
+  it("the kubelet's own reasons are UNKNOWN: only then does its client show it the begin of the message", () => {
+    for (const message of ['RegistryUnavailable: reach it: refused', 'SignatureValidationFailed: pull x: no'])
+      assert.deepEqual(statusOf(new SkiffError('unavailable', message)), {
+        code: status.UNKNOWN,
+        details: message,
+      });
+    assert.equal(
+      statusOf(new SkiffError('unavailable', 'pull: RegistryUnavailable')).code,
+      status.UNAVAILABLE,
+    );
+  });
+
   it('come back as errors', () => {
     const reply = Object.assign(new Error('5 NOT_FOUND: gone'), { code: 5, details: 'gone' });
     const error = errorOf(reply);
