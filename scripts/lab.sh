@@ -29,7 +29,7 @@ UP=/run/skiff-lab
 COMMAND=${1:-}
 [[ $# == 0 ]] || shift
 ARGUMENTS="$COMMAND $*"
-BACKEND=auto INIT=script NODES=1 MEMORY=2048 CPUS=2 SERVE='' ACCEL=tcg INITRD=''
+BACKEND=auto INIT=script NODES=1 MEMORY=2048 CPUS=2 SERVE='' ACCEL=tcg
 
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number, not '$2'"; }
 choice() {
@@ -78,16 +78,10 @@ choose_backend() {
 build() {
   need_node
   choose_backend
-  if [[ $BACKEND == qemu ]]; then
-    apt_install qemu-system-x86 qemu-utils ethtool iproute2 openssh-client >&2
-    local home
-    home=$("$LAB_SCRIPTS/rootfs.sh" qemu)
-    DISK=$home/disk.img KERNEL=$home/vmlinuz INITRD=$home/initrd.img
-  else
-    apt_install ethtool iproute2 openssh-client >&2
-    KERNEL=${SKIFF_LAB_KERNEL:-$("$LAB_SCRIPTS/kernel.sh")}
-    DISK=$("$LAB_SCRIPTS/rootfs.sh" uml)/disk.img
-  fi
+  apt_install ethtool iproute2 openssh-client >&2
+  [[ $BACKEND == uml ]] || apt_install "$([[ $(uname -m) == aarch64 ]] && echo qemu-system-arm || echo qemu-system-x86)" qemu-utils >&2
+  KERNEL=${SKIFF_LAB_KERNEL:-$("$LAB_SCRIPTS/kernel.sh" "$BACKEND")}
+  DISK=$("$LAB_SCRIPTS/rootfs.sh")
 }
 
 # A Node of the system's own lies below a directory that a guest has itself: a copy is shared instead.
@@ -103,6 +97,7 @@ share_directories() {
       ;;
     *) SHARES+=("$NODE_HOME") ;;
   esac
+  [[ $BACKEND == uml ]] || SHARES+=("$KERNEL/modules")
 }
 
 # write_lab DIRECTORY SHOW SCRIPT ARGUMENT ...: what the supervisor and each guest read.
@@ -112,7 +107,7 @@ write_lab() {
   share_directories
   ssh-keygen -q -t ed25519 -N '' -C skiff-lab -f "$dir/key"
   local DISK_MEMORY=4096 SHOW=$show
-  declare -p BACKEND INIT NODES MEMORY CPUS ACCEL KERNEL DISK INITRD SHARES DISK_MEMORY SHOW >"$dir/lab.conf"
+  declare -p BACKEND INIT NODES MEMORY CPUS ACCEL KERNEL DISK SHARES DISK_MEMORY SHOW >"$dir/lab.conf"
   for ((number = 1; number <= NODES; number++)); do
     mkdir "$dir/node$number"
     cp "$dir/key.pub" "$dir/node$number/authorized_keys"
@@ -120,7 +115,7 @@ write_lab() {
       LAB_SHARES=("${SHARES[@]}") LAB_ARGUMENTS=("$@") LAB_SCRIPT=$script LAB_SERVE=$SERVE
     [[ $number == 1 ]] || LAB_SCRIPT='' LAB_SERVE=yes
     declare -p LAB_NODE LAB_NODES LAB_INIT LAB_BACKEND LAB_REPO LAB_SHARES LAB_ARGUMENTS LAB_SCRIPT LAB_SERVE \
-      LAB_NODE_COPY NODE SKIFF_CACHE >"$dir/node$number/env"
+      LAB_NODE_COPY NODE KERNEL SKIFF_CACHE >"$dir/node$number/env"
   done
 }
 

@@ -64,6 +64,8 @@ prepare() {
   [[ $LAB_INIT == systemd ]] || mount_systems
   [[ $LAB_INIT == systemd ]] || enable_controllers
   mount --make-rshared /
+  # Debian's kernel has modules, which the host shares.
+  [[ ! -d $KERNEL/modules ]] || { mkdir -p "/lib/modules/$(uname -r)" && mount --bind "$KERNEL/modules/$(uname -r)" "/lib/modules/$(uname -r)"; }
   [[ -e $NODE ]] || { mkdir -p "$(dirname "$NODE")" && ln -s "$LAB_NODE_COPY" "$NODE"; }
   hostname "node$LAB_NODE"
   printf '127.0.0.1 localhost\n::1 localhost\n' >/etc/hosts

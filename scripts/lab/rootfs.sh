@@ -5,11 +5,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 # What a node has: the init systems, the low-level runtimes, CNI, tools that skiff's users call and that tests look with.
 # openssh-server lets `lab.sh shell` in, sudo is called by critest, registry and etcd serve the tests.
-NODE_PACKAGES=(systemd systemd-sysv dbus runc crun containernetworking-plugins iptables nftables ebtables
+PACKAGES=(systemd systemd-sysv dbus runc crun containernetworking-plugins iptables nftables ebtables
   conntrack ipset iproute2 ethtool iputils-ping kmod procps psmisc util-linux util-linux-extra mount e2fsprogs
   apparmor sudo openssh-server ca-certificates busybox-static skopeo umoci docker-registry etcd-server
   kubernetes-client socat curl strace less libseccomp2 libcap2-bin)
-QEMU_PACKAGES=(linux-image-"$(debian_arch)" initramfs-tools zstd)
 HOST_PACKAGES=(debootstrap e2fsprogs "${LAB_PACKAGES[@]}")
 # Services of Debian's packages that a node has no use for, or that would take ports of the lab.
 MASKED=(docker-registry.service etcd.service ssh.service ssh.socket apt-daily.timer apt-daily-upgrade.timer
@@ -21,19 +20,16 @@ SIZE=12G # sparse
 
 usage() {
   cat <<HELP
-usage: sudo scripts/lab/rootfs.sh [--path] [uml | qemu] [-h]
+usage: sudo scripts/lab/rootfs.sh [--path] [-h]
 
-Makes a disk image of Debian $LAB_SUITE with systemd, runc, crun, CNI plugins, a registry, etcd
-and the tools of a node: $LAB/rootfs-<backend>-<hash of this script>/disk.img, and prints its
-directory. For qemu with Debian's kernel: vmlinuz and initrd.img lie beside it. What is there
-already is taken; the first one takes one to two minutes.
+Makes a disk image of Debian $LAB_SUITE with systemd, runc, crun, CNI plugins, a registry, etcd and the
+tools of a node: $LAB/rootfs-<hash of this script>/disk.img, for both backends, and prints its path.
+What is there already is taken; the first one takes one to two minutes.
 
-  --path   only print the directory, and fail where it is not made yet
+  --path   only print the path, and fail where it is not made yet
 Environment: SKIFF_CACHE, SKIFF_DEBIAN_MIRROR.
 HELP
 }
-
-home_of() { echo "$LAB/rootfs-$1-$(short_hash "$LAB_SCRIPTS/rootfs.sh" "$LAB_SCRIPTS/guest-init.sh")"; }
 
 # In a mount namespace of its own: what debootstrap mounts ends with it, however it ends.
 bootstrap() {
@@ -65,7 +61,7 @@ StandardInput=null
 StandardOutput=tty
 StandardError=tty
 TTYPath=/dev/console
-# As a login shell's: the daemon and the tests that it starts are nodes' processes, not parts of this unit.
+# Daemon and tests that it starts are the node's processes, not parts of this unit.
 KillMode=process
 LimitNOFILE=1024:524288
 TasksMax=infinity
@@ -79,61 +75,36 @@ UNIT
   printf '[Journal]\nStorage=volatile\nForwardToConsole=no\n' >"$root/etc/systemd/journald.conf"
 }
 
-# Debian's kernel needs modules to find its disk and the host's directories.
-take_kernel() {
-  local root=$1 out=$2
-  printf '%s\n' virtio_pci virtio_blk virtio_net ext4 9p 9pnet_virtio >>"$root/etc/initramfs-tools/modules"
-  sed -i 's/^MODULES=.*/MODULES=list/; s/^COMPRESS=.*/COMPRESS=zstd/' "$root/etc/initramfs-tools/initramfs.conf"
-  unshare --mount --propagation private -- bash -c 'mount -t proc proc "$0/proc"; chroot "$0" update-initramfs -u -k all' "$root"
-  cp -L "$root/vmlinuz" "$out/vmlinuz"
-  cp -L "$root/initrd.img" "$out/initrd.img"
-}
-
 make_image() {
   truncate -s "$SIZE" "$2"
   mkfs.ext4 -q -F -L skiff-lab -E lazy_itable_init=1 -d "$1" "$2"
 }
 
 build() {
-  local home=$1 work
+  local work
   work=$(mktemp -d "$LAB/rootfs.partial.XXXXXX")
   trap "rm -rf --one-file-system '$work'" EXIT
   mkdir "$work/out"
   run "debootstrap of Debian $LAB_SUITE with ${#PACKAGES[@]} packages" bootstrap "$work/root" ||
     die 'the root file system was not made' 'see that the mirror can be reached, or set SKIFF_DEBIAN_MIRROR to another'
   run 'furnish it' furnish "$work/root" || die 'the root file system was not made'
-  if [[ $BACKEND == qemu ]]; then
-    run "take its kernel" take_kernel "$work/root" "$work/out" || die 'the initramfs was not made'
-  fi
   run 'the disk image' make_image "$work/root" "$work/out/disk.img" || die 'the disk image was not made'
-  mv "$work/out" "$home"
+  mv "$work/out" "$HOME_DIR"
 }
 
-PATH_ONLY=0 BACKEND=uml
-while [[ $# -gt 0 ]]; do
-  case $1 in
-    -h | --help) usage; exit 0 ;;
-    --path) PATH_ONLY=1 ;;
-    uml | qemu) BACKEND=$1 ;;
-    *) usage >&2; exit 2 ;;
-  esac
-  shift
-done
-HOME_DIR=$(home_of "$BACKEND")
-if [[ $PATH_ONLY == 1 ]]; then
-  [[ -f $HOME_DIR/disk.img ]] || exit 1
-  echo "$HOME_DIR"
-  exit 0
-fi
-need_root 'making the root file system'
-lock "rootfs-$BACKEND"
-if [[ ! -f $HOME_DIR/disk.img ]]; then
-  PACKAGES=("${NODE_PACKAGES[@]}")
-  [[ $BACKEND == uml ]] || PACKAGES+=("${QEMU_PACKAGES[@]}")
-  {
-    step "The root file system of the lab's guests ($BACKEND)"
-    apt_install "${HOST_PACKAGES[@]}"
-    build "$HOME_DIR"
-  } >&2
-fi
-echo "$HOME_DIR"
+HOME_DIR=$LAB/rootfs-$(short_hash "$LAB_SCRIPTS/rootfs.sh" "$LAB_SCRIPTS/guest-init.sh")
+case ${1:-} in
+  -h | --help) usage; exit 0 ;;
+  --path) [[ -f $HOME_DIR/disk.img ]] || exit 1 ;;
+  '')
+    need_root 'making the root file system'
+    lock rootfs
+    [[ -f $HOME_DIR/disk.img ]] || {
+      step "The root file system of the lab's machines"
+      apt_install "${HOST_PACKAGES[@]}"
+      build
+    } >&2
+    ;;
+  *) usage >&2; exit 2 ;;
+esac
+echo "$HOME_DIR/disk.img"

@@ -37,7 +37,7 @@ command_line() {
 start_uml() {
   local number=$1 words
   read -ra words < <(command_line "$number")
-  TMPDIR=$DIR/mem exec "$KERNEL" "mem=${MEMORY}M" "ncpus=$CPUS" "umid=node$number" "uml_dir=$DIR/mem" \
+  TMPDIR=$DIR/mem exec "$KERNEL/linux" "mem=${MEMORY}M" "ncpus=$CPUS" "umid=node$number" "uml_dir=$DIR/mem" \
     "ubd0=$DIR/mem/node$number.cow,$DISK" root=/dev/ubda seccomp=on con=null con0=null,fd:1 console=tty0 quiet \
     "vec0:transport=raw,ifname=guest$number,depth=64,mac=$(mac "$number")" "${words[@]}" 2>"$DIR/node$number/uml.log"
 }
@@ -51,7 +51,7 @@ start_qemu() {
   qemu-img create -q -f qcow2 -b "$DISK" -F raw "$DIR/mem/node$number.qcow2"
   exec qemu-system-"$(uname -m)" -machine "q35,accel=$ACCEL" -cpu max -smp "$CPUS" -m "${MEMORY}M" \
     -nodefaults -no-reboot -display none -chardev stdio,id=console,signal=off -serial chardev:console \
-    -kernel "$KERNEL" -initrd "$INITRD" -append "root=/dev/vda console=ttyS0 net.ifnames=0 $(command_line "$number")" \
+    -kernel "$KERNEL/vmlinuz" -initrd "$KERNEL/initrd.img" -append "console=ttyS0 net.ifnames=0 $(command_line "$number")" \
     -drive "file=$DIR/mem/node$number.qcow2,if=virtio,cache=unsafe" \
     -netdev "tap,id=net,ifname=node$number,script=no,downscript=no" \
     -device "virtio-net-pci,netdev=net,mac=$(mac "$number")" -device virtio-rng-pci \
