@@ -1,6 +1,6 @@
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { errnoOf, messageOf } from '../../base/errors.ts';
+import { messageOf } from '../../base/errors.ts';
+import { namesIn } from '../../base/files.ts';
 import type { Log } from '../../base/log.ts';
 import { Slots } from '../../base/slots.ts';
 import type { Descriptor } from '../../oci/image-spec.ts';
@@ -52,10 +52,9 @@ export class Verifiers {
   async #programs(candidate: Candidate, { binDir, maxVerifiers }: VerifierSettings): Promise<string[]> {
     let names: string[];
     try {
-      names = (await readdir(binDir)).sort();
-    } catch (cause) {
       // The contract: a directory that is not there lets everything through.
-      if (errnoOf(cause) === 'ENOENT') return [];
+      names = (await namesIn(binDir)).sort();
+    } catch (cause) {
       throw refusal(candidate.name, `the image verifiers cannot be listed: ${messageOf(cause)}`, cause);
     }
     const asked = maxVerifiers < 0 ? names : names.slice(0, maxVerifiers);

@@ -91,7 +91,7 @@ function entryOf(url: string, settings: Record<string, unknown>, where: string):
 
 function addressOf(text: string, overridePath: boolean): { scheme: string; address: string } {
   if (text === '') return { scheme: '', address: '' };
-  const url = URL.parse(text.startsWith('http') ? text : `https://${text}`);
+  const url = URL.parse(/^[a-z][a-z0-9+.-]*:\/\//i.test(text) ? text : `https://${text}`);
   if (url === null || !/^https?:$/.test(url.protocol))
     throw new SkiffError('failed_precondition', `${JSON.stringify(text)} is no http or https URL`);
   const path = posix.normalize(url.pathname).replace(/\/+$/, '');

@@ -1,10 +1,26 @@
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import {
+  createServer,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 
 export interface Seen {
+  method: string;
   path: string;
+  headers: IncomingHttpHeaders;
   authorization: string;
   range: string;
+}
+
+/** PEM texts. */
+export interface ServerCertificate {
+  cert: string;
+  key: string;
+  ca?: string;
 }
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -15,19 +31,24 @@ export class ScriptedRegistry implements AsyncDisposable {
   readonly #server: Server;
   readonly #routes = new Map<string, Handler>();
 
-  private constructor() {
-    this.#server = createServer((request, response) => {
-      const path = request.url ?? '';
-      const { authorization = '', range = '' } = request.headers;
-      this.seen.push({ path, authorization, range });
+  private constructor(tls?: ServerCertificate) {
+    const answer = (request: IncomingMessage, response: ServerResponse): void => {
+      const { method = '', url: path = '', headers } = request;
+      const { authorization = '', range = '' } = headers;
+      this.seen.push({ method, path, headers, authorization, range });
       const route = this.#routes.get(path.split('?')[0] ?? '');
-      if (route !== undefined) return route(request, response);
-      response.writeHead(path === '/v2/' ? 200 : 404).end();
-    });
+      if (route !== undefined) route(request, response);
+      else response.writeHead(path === '/v2/' ? 200 : 404).end();
+    };
+    this.#server =
+      tls === undefined
+        ? createServer(answer)
+        : createTlsServer({ ...tls, requestCert: tls.ca !== undefined, rejectUnauthorized: false }, answer);
   }
 
-  static async start(): Promise<ScriptedRegistry> {
-    const registry = new ScriptedRegistry();
+  /** With `tls` it speaks https; with an authority in it, it asks clients for their certificates. */
+  static async start(tls?: ServerCertificate): Promise<ScriptedRegistry> {
+    const registry = new ScriptedRegistry(tls);
     await new Promise<void>((resolve) => registry.#server.listen(0, '127.0.0.1', resolve));
     return registry;
   }
