@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type CriClient, createClient } from '../../src/cri/client.ts';
 import { writeNetwork } from './cni.ts';
 
-/** How long a daemon may take until it answers, in ms; the machines of CI are slow. */
-const START_TIMEOUT = 20_000;
+/** How long a daemon may take until it answers, in ms; machines of CI are slow, emulated ones slower. */
+const START_TIMEOUT = 60_000;
 
 export interface DaemonOptions {
   /** Default: what works in scripts/private.sh. */
