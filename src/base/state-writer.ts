@@ -12,11 +12,11 @@ import {
   type WriterReply,
   type WriterRequest,
 } from './state-protocol.ts';
+import { isFull, StateReserve } from './state-reserve.ts';
 
-const SCHEMA_VERSION = 1;
+const SCHEMA_VERSION = 2;
 /** Entries that the journal keeps; older ones go in blocks. */
 const JOURNAL_LIMIT = 100_000;
-const SQLITE_FULL = 13;
 
 type Write = Extract<WriterRequest, { kind: 'write' }>;
 
@@ -24,14 +24,15 @@ if (parentPort === null) throw new Error('state-writer runs as a worker thread')
 const port = parentPort;
 const send = (reply: WriterReply) => port.postMessage(reply);
 
-const database = open((workerData as { path: string }).path);
+const { path } = workerData as { path: string };
+const database = open();
 if (database !== undefined) serve(database);
 
-function open(path: string): DatabaseSync | undefined {
+function open(): DatabaseSync | undefined {
   try {
     const db = new DatabaseSync(path);
     db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;');
-    migrate(db, path);
+    migrate(db);
     const tables = Object.fromEntries(TABLES.map((table) => [table, load(db, table)]));
     send({ kind: 'opened', tables, error: null });
     return db;
@@ -41,13 +42,16 @@ function open(path: string): DatabaseSync | undefined {
   }
 }
 
-function migrate(db: DatabaseSync, path: string): void {
+function migrate(db: DatabaseSync): void {
   const version = Number(db.prepare('PRAGMA user_version').get()?.user_version ?? 0);
   if (version > SCHEMA_VERSION)
     throw new Error(
       `${path} was written by a newer skiff (schema ${version}, this one knows ${SCHEMA_VERSION}); install that version or move the file away`,
     );
+  // A full disk is no reason not to start.
+  if (version === SCHEMA_VERSION) return;
   db.exec('BEGIN IMMEDIATE');
+  db.exec('CREATE TABLE IF NOT EXISTS reserve (id INTEGER PRIMARY KEY, bytes BLOB)');
   for (const table of TABLES)
     db.exec(
       `CREATE TABLE IF NOT EXISTS ${table} (seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, json TEXT NOT NULL)`,
@@ -68,9 +72,13 @@ function load(db: DatabaseSync, table: string): string[] {
 }
 
 function serve(db: DatabaseSync): void {
+  const reserve = new StateReserve({ path }, { db });
+  reserve.hold();
+  const find: Record<string, StatementSync> = {};
   const upsert: Record<string, StatementSync> = {};
   const remove: Record<string, StatementSync> = {};
   for (const table of TABLES) {
+    find[table] = db.prepare(`SELECT 1 FROM ${table} WHERE id = ?`);
     upsert[table] = db.prepare(
       `INSERT INTO ${table} (id, json) VALUES (?, ?) ON CONFLICT (id) DO UPDATE SET json = excluded.json`,
     );
@@ -104,19 +112,41 @@ function serve(db: DatabaseSync): void {
     }
   };
 
+  const adds = (write: Write) =>
+    write.rows.some((row) => row.json !== null && find[row.table]?.get(row.id) === undefined);
+
+  /** On a full disk what is there may still change and go; what is new may not take the room for that. */
+  const transactAlone = (write: Write): number[] => {
+    try {
+      return transact([write])[0] ?? [];
+    } catch (cause) {
+      if (!isFull(cause) || adds(write)) throw cause;
+      reserve.carryOver();
+      return transact([write])[0] ?? [];
+    }
+  };
+
+  const commitAlone = (write: Write): void => {
+    const { call } = write;
+    try {
+      send({ kind: 'done', calls: [{ call, seqs: transactAlone(write), error: null }] });
+    } catch (cause) {
+      send({ kind: 'done', calls: [{ call, seqs: [], error: describe(cause) }] });
+    }
+  };
+
   const commit = (writes: Write[]): void => {
     if (writes.length === 0) return;
     try {
+      reserve.adapt();
       const seqs = transact(writes);
       send({
         kind: 'done',
         calls: writes.map((w, i) => ({ call: w.call, seqs: seqs[i] ?? [], error: null })),
       });
-    } catch (cause) {
+    } catch {
       // One write must not fail another: each gets a transaction of its own, and its own error.
-      if (writes.length > 1) for (const write of writes) commit([write]);
-      else if (writes[0] !== undefined)
-        send({ kind: 'done', calls: [{ call: writes[0].call, seqs: [], error: describe(cause) }] });
+      for (const write of writes) commitAlone(write);
     }
   };
 
@@ -162,6 +192,5 @@ function query(db: DatabaseSync, { subject, after, limit }: JournalQuery): Journ
 }
 
 function describe(cause: unknown): WriterError {
-  const full = cause instanceof Error && 'errcode' in cause && (Number(cause.errcode) & 0xff) === SQLITE_FULL;
-  return { message: cause instanceof Error ? cause.message : String(cause), full };
+  return { message: cause instanceof Error ? cause.message : String(cause), full: isFull(cause) };
 }

@@ -81,12 +81,15 @@ export async function markRunning(
   const started = await startTime(shim.shimPid);
   return hall.containers.update(
     id,
-    (row) => ({
-      ...row,
-      startedAt: row.startedAt ?? nowNs(),
-      pid: shim.containerPid,
-      shim: { pid: shim.shimPid, startTime: started ?? '' },
-    }),
+    (row) =>
+      row.pid === shim.containerPid && row.shim?.pid === shim.shimPid && row.shim.startTime === started
+        ? row
+        : {
+            ...row,
+            startedAt: row.startedAt ?? nowNs(),
+            pid: shim.containerPid,
+            shim: { pid: shim.shimPid, startTime: started ?? '' },
+          },
     { subject: id, what: 'started', detail: { pid: shim.containerPid } },
   );
 }
