@@ -31,7 +31,9 @@ export class Operations {
       return result;
     } catch (cause) {
       this.#log.debug({ op: name, subject, ms: op.timings(), err: cause }, 'failed');
-      await undone(await op.rollback());
+      await undone(await op.rollback()).catch((err) =>
+        this.#log.error({ op: name, subject, err }, 'what was undone could not be noted'),
+      );
       throw cause;
     } finally {
       this.#running.delete(op);

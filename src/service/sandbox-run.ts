@@ -198,7 +198,10 @@ function nameOf({ metadata }: SandboxConfig): string {
 
 function requireFreeName(hall: Hall, config: SandboxConfig): void {
   const name = nameOf(config);
-  const holder = hall.sandboxes.values().find((row) => nameOf(row.config) === name);
+  // A call under way has been joined: what is still INITIALIZED is undone already, and only its row is left.
+  const holder = hall.sandboxes
+    .values()
+    .find((row) => row.state !== 'initialized' && nameOf(row.config) === name);
   if (holder !== undefined)
     throw new SkiffError(
       'already_exists',
