@@ -1,3 +1,4 @@
+import { formatDuration } from '../../base/duration.ts';
 import { type ErrorCode, SkiffError } from '../../base/errors.ts';
 
 /**
@@ -57,7 +58,7 @@ export function connectionError(cause: unknown, action: string, passing = false)
 export function stalled(action: string, ms: number): RegistryError {
   return new RegistryError(
     'unavailable',
-    `${UNAVAILABLE_PREFIX}: ${action}: no byte came for ${Math.round(ms / 1000)} s`,
+    `${UNAVAILABLE_PREFIX}: ${action}: no byte came for ${formatDuration(ms)}`,
     { passing: false },
   );
 }
