@@ -20,6 +20,8 @@ const PASSING = new Set([
   'UND_ERR_HEADERS_TIMEOUT',
 ]);
 const RETRIED_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504]);
+/** A certificate that was looked at and not taken. */
+const DISTRUST = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/;
 /** What OpenSSL makes of an answer that is not TLS. */
 const NO_TLS = new Set(['ERR_SSL_WRONG_VERSION_NUMBER', 'ERR_SSL_PACKET_LENGTH_TOO_LONG']);
 const MAX_RETRY_AFTER_MS = 30_000;
@@ -102,6 +104,11 @@ export function speaksNoTls(error: unknown): boolean {
   return error instanceof RegistryError && NO_TLS.has(connectionCode(error.cause));
 }
 
+/** True for a host with which no connection came about, so that its other scheme may say more. */
+export function isSilent(error: unknown): boolean {
+  return error instanceof RegistryError && !DISTRUST.test(connectionCode(error.cause));
+}
+
 function connectionCode(cause: unknown): string {
   for (let error = cause; error instanceof Error; error = error.cause)
     if ('code' in error && typeof error.code === 'string') return error.code;
@@ -113,8 +120,7 @@ function explain(cause: unknown, code: string): string {
   if (code === 'ECONNREFUSED') return `connection refused (${text}); is the registry running?`;
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN')
     return `${text}; check the registry's name and this node's DNS`;
-  if (/CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME/.test(code))
-    return `${text}; the registry's certificate is not trusted on this node`;
+  if (DISTRUST.test(code)) return `${text}; the registry's certificate is not trusted on this node`;
   if (NO_TLS.has(code))
     return `${text}; the registry speaks plain http: name it under plain_http if that is meant`;
   return text;

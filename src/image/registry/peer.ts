@@ -1,7 +1,7 @@
 import { type Authorization, Authorizer } from './auth.ts';
 import { parseChallenges } from './challenge.ts';
 import type { Endpoint, Scheme } from './endpoint.ts';
-import { speaksNoTls } from './errors.ts';
+import { isSilent, speaksNoTls } from './errors.ts';
 import { failure, type HttpAnswer, type HttpCall, type HttpClient } from './http.ts';
 
 /** What Go's HTTPS server answers to plain HTTP. */
@@ -95,8 +95,8 @@ export class Peer {
       signal.throwIfAborted();
       // A certificate that is not trusted is no reason to speak http.
       if (first === 'https' && !speaksNoTls(cause)) throw cause;
-      await this.#ping(second, signal).catch(() => {
-        throw cause;
+      await this.#ping(second, signal).catch((other: unknown) => {
+        throw isSilent(other) ? cause : other;
       });
       return second;
     }

@@ -21,3 +21,19 @@ declare module 'undici/lib/api/api-request.js' {
   // biome-ignore lint/style/noDefaultExport: the shape of a CommonJS file
   export default request;
 }
+
+declare module 'undici/lib/dispatcher/dispatcher.js' {
+  import type { Dispatcher } from 'undici';
+
+  const dispatcher: { prototype: { connect: Dispatcher['connect'] } };
+  // biome-ignore lint/style/noDefaultExport: the shape of a CommonJS file
+  export default dispatcher;
+}
+
+declare module 'undici/lib/api/api-connect.js' {
+  import type { Dispatcher } from 'undici';
+
+  const connect: Dispatcher['connect'];
+  // biome-ignore lint/style/noDefaultExport: the shape of a CommonJS file
+  export default connect;
+}

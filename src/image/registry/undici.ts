@@ -19,7 +19,14 @@ export function loadUndici(): Promise<Undici> {
 
 /** The dispatcher that reaches https origins through a proxy; loaded only where there is one. */
 export async function loadProxyAgent(): Promise<typeof ProxyAgent> {
-  return (await import('undici/lib/dispatcher/proxy-agent.js')).default;
+  const [agent, dispatcher, connect] = await Promise.all([
+    import('undici/lib/dispatcher/proxy-agent.js'),
+    import('undici/lib/dispatcher/dispatcher.js'),
+    import('undici/lib/api/api-connect.js'),
+  ]);
+  // The front door gives dispatchers their methods; the tunnel needs this one.
+  dispatcher.default.prototype.connect = connect.default;
+  return agent.default;
 }
 
 async function load(): Promise<Undici> {
