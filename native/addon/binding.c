@@ -10,6 +10,7 @@
 
 #define NUMBER(i) (call->in[i].number)
 #define TEXT(i) (call->in[i].text)
+#define VIEW(i) (call->in[i].view)
 
 static int run_openat2(struct call *call)
 {
@@ -183,6 +184,44 @@ static int run_disk_usage(struct call *call)
 	return sys_disk_usage(TEXT(0), &call->out.usage);
 }
 
+static int run_put_file(struct call *call)
+{
+	const struct put_file file = {
+		.data = VIEW(2),
+		.length = call->in[2].length,
+		.mode = NUMBER(3),
+		.uid = NUMBER(4),
+		.gid = NUMBER(5),
+		.times = { { NUMBER(6), NUMBER(7) }, { NUMBER(8), NUMBER(9) } },
+	};
+	return sys_put_file(NUMBER(0), TEXT(1), &file);
+}
+
+static int run_decoder_open(struct call *call)
+{
+	struct decoder *decoder = NULL;
+	int status = decoder_open(NUMBER(0), &decoder);
+	call->out.decoder = decoder;
+	return status;
+}
+
+static int run_decode(struct call *call)
+{
+	call->out.decoded = (struct decoded){
+		.in = VIEW(1),
+		.in_length = call->in[1].length,
+		.out = VIEW(2),
+		.out_length = call->in[2].length,
+	};
+	return decoder_run(VIEW(0), &call->out.decoded);
+}
+
+static int run_decoder_close(struct call *call)
+{
+	decoder_close(VIEW(0));
+	return 0;
+}
+
 static napi_value result_number(napi_env env, const struct call *call)
 {
 	return value_number(env, call->status);
@@ -273,6 +312,31 @@ static napi_value result_usage(napi_env env, const struct call *call)
 	return value_object(env, 2, names, numbers);
 }
 
+static void finalize_decoder(napi_env env, void *data, void *hint)
+{
+	(void)env;
+	(void)hint;
+	decoder_free(data);
+}
+
+static napi_value result_decoder(napi_env env, const struct call *call)
+{
+	napi_value external;
+	napi_create_external(env, call->out.decoder, finalize_decoder, NULL, &external);
+	return external;
+}
+
+static napi_value result_decoded(napi_env env, const struct call *call)
+{
+	static const char *const names[] = { "consumed", "produced" };
+	const struct decoded *decoded = &call->out.decoded;
+	const double numbers[] = { decoded->consumed, decoded->produced };
+	napi_value object = value_object(env, 2, names, numbers), ended;
+	napi_get_boolean(env, decoded->ended, &ended);
+	napi_set_named_property(env, object, "ended", ended);
+	return object;
+}
+
 /* name, signature (call.h), argument that an error names, off the loop, function, result */
 static const struct binding BINDINGS[] = {
 	{ "openat2", "isiii", 1, false, run_openat2, result_number },
@@ -304,6 +368,10 @@ static const struct binding BINDINGS[] = {
 	{ "netnsInterfaces", "s", 0, true, run_netns_interfaces, result_interfaces },
 	{ "removeTree", "s", 0, true, run_remove_tree, NULL },
 	{ "diskUsage", "s", 0, true, run_disk_usage, result_usage },
+	{ "putFile", "isviiiiiii", 1, false, run_put_file, NULL },
+	{ "openDecoder", "b", -1, false, run_decoder_open, result_decoder },
+	{ "decode", "evv", -1, true, run_decode, result_decoded },
+	{ "closeDecoder", "e", -1, false, run_decoder_close, NULL },
 };
 
 NAPI_MODULE_INIT(/* napi_env env, napi_value exports */)

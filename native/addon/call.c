@@ -94,6 +94,13 @@ static bool read_numbers(napi_env env, napi_value array, struct value *value)
 	return true;
 }
 
+static bool read_view(napi_env env, napi_value from, struct value *value)
+{
+	bool buffer = false;
+	napi_is_buffer(env, from, &buffer);
+	return buffer && napi_get_buffer_info(env, from, &value->view, &value->length) == napi_ok;
+}
+
 static bool read_argument(napi_env env, const struct call *call, char letter, napi_value from, struct value *value,
 			  size_t number)
 {
@@ -116,6 +123,12 @@ static bool read_argument(napi_env env, const struct call *call, char letter, na
 	case 'x':
 		value->text = read_text(env, from, &value->length);
 		return value->text != NULL || throw_type(env, call, number, "a string or Buffer");
+	case 'v':
+		return read_view(env, from, value) || throw_type(env, call, number, "a Buffer");
+	case 'e':
+		if (!is_type(env, from, napi_external) || napi_get_value_external(env, from, &value->view) != napi_ok)
+			return throw_type(env, call, number, "what another call has made");
+		return true;
 	case 'l':
 		return read_list(env, from, value) || throw_type(env, call, number, "an array of strings without NUL");
 	default:

@@ -92,6 +92,41 @@ int sys_fstatat(int dirfd, const char *path, int flags, struct stat *stat)
 	return result(fstatat(dirfd, path, stat, flags));
 }
 
+static int write_all(int fd, const char *data, size_t length)
+{
+	while (length > 0) {
+		ssize_t written = write(fd, data, length);
+		if (written < 0 && errno != EINTR)
+			return -errno;
+		if (written > 0) {
+			data += written;
+			length -= written;
+		}
+	}
+	return 0;
+}
+
+int sys_put_file(int dirfd, const char *name, const struct put_file *file)
+{
+	struct open_how how = {
+		.flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		.mode = 0600,
+		.resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS,
+	};
+	cleanup_close int fd = result(syscall(SYS_openat2, dirfd, name, &how, sizeof how));
+	if (fd < 0)
+		return fd;
+	int status = write_all(fd, file->data, file->length);
+	if (status < 0)
+		return status;
+	/* In this order: a change of owner drops setuid bits. */
+	if ((file->uid != 0 || file->gid != 0) && fchown(fd, file->uid, file->gid) < 0)
+		return -errno;
+	if (fchmod(fd, file->mode) < 0 || futimens(fd, file->times) < 0)
+		return -errno;
+	return 0;
+}
+
 int sys_close(int fd)
 {
 	return result(close(fd));

@@ -43,6 +43,16 @@ int sys_fchownat(int dirfd, const char *path, uid_t uid, gid_t gid, int flags);
 int sys_fchmodat(int dirfd, const char *path, mode_t mode);
 int sys_utimensat(int dirfd, const char *path, const struct timespec times[2], int flags);
 int sys_fstatat(int dirfd, const char *path, int flags, struct stat *stat);
+struct put_file {
+	const void *data;
+	size_t length;
+	mode_t mode;
+	uid_t uid;
+	gid_t gid;
+	struct timespec times[2]; /* atime, mtime */
+};
+/* Makes a regular file whole, in a directory that has none of its name (-EEXIST). After a failure a part may be there. */
+int sys_put_file(int dirfd, const char *name, const struct put_file *file);
 int sys_close(int fd);
 int sys_set_cloexec(int fd);
 /* Opens (creates) `path` and takes its lock without waiting: -EWOULDBLOCK where another holds it. */

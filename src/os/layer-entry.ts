@@ -12,13 +12,20 @@ export interface LayerEntry {
   mode: number;
   uid: number;
   gid: number;
-  /** Bytes of data that follow; only of a file. */
+  /** Bytes of a file's content. */
   size: number;
+  /** The parts of a sparse file that follow as data, in order; the rest is holes. Null: all of it follows. */
+  sparse: SparsePart[] | null;
   atime: Timestamp;
   mtime: Timestamp;
   xattrs: { name: string; value: Buffer }[];
   deviceMajor: number;
   deviceMinor: number;
+}
+
+export interface SparsePart {
+  offset: number;
+  length: number;
 }
 
 /** Seconds since the epoch, may be negative, and nanoseconds from there. */

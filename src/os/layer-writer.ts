@@ -1,8 +1,8 @@
-import { constants, fchmodSync, fchownSync, writeSync } from 'node:fs';
 import { errnoOf, messageOf, SkiffError } from '../base/errors.ts';
 import { baseOf, bytesOf, type LayerEntry, parentOf, showPath, type Timestamp } from './layer-entry.ts';
+import { LayerFile } from './layer-file.ts';
 import { LayerTree } from './layer-tree.ts';
-import { AT, type Native, native, RESOLVE } from './native.ts';
+import { AT, type Native, native } from './native.ts';
 
 /** What a finished layer tells: see LayerRow. */
 export interface LayerFacts {
@@ -13,14 +13,13 @@ export interface LayerFacts {
   warnings: string[];
 }
 
-/** Takes the data of one regular file. */
+/** Takes the data of one regular file, and must hear of their end. A chunk is read during the call only. */
 export interface FileSink {
-  write(chunk: Uint8Array): void;
+  write(chunk: Buffer): void;
   end(): void;
 }
 
 const DEVICE_TYPES = { 'character-device': 0o020000, 'block-device': 0o060000, fifo: 0o010000 } as const;
-const CREATE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 const MODE_BITS = 0o7777;
 const MAX_WARNINGS = 100;
 /** The kernel's own bookkeeping and what the node's policy decides: never taken from an archive. */
@@ -39,8 +38,8 @@ export class LayerWriter {
   readonly #directoryTimes = new Map<string, { atime: Timestamp; mtime: Timestamp }>();
   readonly #warnings: string[] = [];
   #opaqueRoot = false;
-  /** The file whose data comes in, -1 between files. */
-  #fileFd = -1;
+  /** The file whose data comes in, or came in last. */
+  #file: LayerFile | undefined;
 
   /** `directory` must be empty and nobody else's. */
   constructor(directory: string) {
@@ -48,7 +47,7 @@ export class LayerWriter {
     this.#tree = new LayerTree(directory, this.#native);
   }
 
-  /** Writes one entry; a file with data is written through the sink that comes back. */
+  /** Writes one entry; a file through the sink that comes back. */
   add(entry: LayerEntry): FileSink | undefined {
     try {
       return this.#add(entry);
@@ -89,7 +88,7 @@ export class LayerWriter {
 
   /** Gives up the descriptors, also in the middle of a file. */
   close(): void {
-    this.#closeFile();
+    this.#file?.close();
     this.#tree.close();
   }
 
@@ -140,41 +139,28 @@ export class LayerWriter {
     return undefined;
   }
 
-  #addFile(path: string, entry: LayerEntry): FileSink | undefined {
-    this.#replacing(path, (parent, base) => {
-      this.#fileFd = this.#native.openat2(parent, base, CREATE, 0o600, RESOLVE.BENEATH | RESOLVE.NO_SYMLINKS);
+  #addFile(path: string, entry: LayerEntry): FileSink {
+    const guarded = (work: () => void) => {
+      try {
+        work();
+      } catch (cause) {
+        throw this.#failed(entry.path, cause);
+      }
+    };
+    const file = new LayerFile(entry, {
+      native: this.#native,
+      place: (make) => this.#replacing(path, make),
     });
-    if (entry.size > 0)
-      return { write: (chunk) => this.#writeFile(entry, chunk), end: () => this.#endFile(path, entry) };
-    this.#endFile(path, entry);
-    return undefined;
-  }
-
-  #writeFile(entry: LayerEntry, chunk: Uint8Array): void {
-    try {
-      for (let done = 0; done < chunk.length; ) done += writeSync(this.#fileFd, chunk, done);
-    } catch (cause) {
-      throw this.#failed(entry.path, cause);
-    }
-  }
-
-  #endFile(path: string, entry: LayerEntry): void {
-    try {
-      // In this order: a change of owner drops setuid bits and file capabilities.
-      if (entry.uid !== 0 || entry.gid !== 0) fchownSync(this.#fileFd, entry.uid, entry.gid);
-      fchmodSync(this.#fileFd, entry.mode & MODE_BITS);
-      this.#setXattrs(path, entry);
-      this.#setTimes(path, entry.atime, entry.mtime);
-    } catch (cause) {
-      throw this.#failed(entry.path, cause);
-    } finally {
-      this.#closeFile();
-    }
-  }
-
-  #closeFile(): void {
-    if (this.#fileFd >= 0) this.#native.close(this.#fileFd);
-    this.#fileFd = -1;
+    this.#file = file;
+    return {
+      write: (chunk) => guarded(() => file.write(chunk)),
+      end: () =>
+        guarded(() => {
+          file.end();
+          // Last: a change of owner, and of content, drops file capabilities.
+          this.#setXattrs(path, entry);
+        }),
+    };
   }
 
   #addLink(path: string, entry: LayerEntry): void {

@@ -86,6 +86,9 @@ export interface NetnsInterface {
   up: boolean;
 }
 
+/** Opaque: the state of one decompression. */
+export type Decoder = object & { readonly __decoder: never };
+
 /**
  * The functions of skiff.node, in the order of native/addon/binding.c. Those
  * that return a promise work off the event loop; the others are for short calls
@@ -164,6 +167,36 @@ export interface Native {
   removeTree(path: Path): Promise<void>;
   /** Space and inodes of the tree at `path`, each inode once, without what is mounted below it. */
   diskUsage(path: Path): Promise<{ bytes: number; inodes: number }>;
+  /**
+   * Makes a regular file with its content, owner, mode and times in one call: EEXIST where the name is taken. `name`
+   * is one name below `dirfd`. After another failure a part of it may be there.
+   */
+  putFile(
+    dirfd: number,
+    name: Path,
+    data: Buffer,
+    mode: number,
+    uid: number,
+    gid: number,
+    atimeSec: number,
+    atimeNsec: number,
+    mtimeSec: number,
+    mtimeNsec: number,
+  ): void;
+  /** A decompressor for gzip or zstd, to be closed; ENOSYS where this Node carries no such library. */
+  openDecoder(zstd: boolean): Decoder;
+  /**
+   * Decompresses from `input` into `output`, until one of them is used up: how much of each was, and whether that
+   * is the end of a gzip member or zstd frame (another may follow). The two must stay referenced and unchanged, and
+   * the decoder without another call, until it resolves. EBADMSG: the data are damaged.
+   */
+  decode(
+    decoder: Decoder,
+    input: Buffer,
+    output: Buffer,
+  ): Promise<{ consumed: number; produced: number; ended: boolean }>;
+  /** Gives a decoder's memory back; not while it runs. */
+  closeDecoder(decoder: Decoder): void;
   /**
    * The end of the process behind `pidfd`, reaped if it is a child. Any number may wait: the event loop polls the
    * descriptors. Close `pidfd` only after this settled.

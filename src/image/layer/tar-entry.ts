@@ -1,6 +1,7 @@
-import type { Header } from 'tar-stream';
 import { SkiffError } from '../../base/errors.ts';
 import { baseOf, type LayerEntry, parentOf, showPath, type Timestamp } from '../../os/layer-entry.ts';
+import { NO_RECORDS, type PaxRecords } from './pax.ts';
+import type { TarEntry } from './tar-reader.ts';
 
 /** What one archive entry asks of the layer's writer. */
 export type LayerStep =
@@ -17,19 +18,22 @@ const OPAQUE = '.wh..wh..opq';
 const XATTR = 'SCHILY.xattr.';
 const MAX_ID = 0xffff_fffe;
 
-/**
- * What tar-stream hands over for the archives of others: any field may be
- * missing, and `type` is null for what it does not know.
- */
-export type TarHeader = Partial<Omit<Header, 'type' | 'linkname' | 'pax'>> & {
-  name: string;
-  type?: Header['type'] | null;
-  linkname?: string | null;
-  pax?: Record<string, string> | null;
+/** Type flags of tar headers (POSIX.1-2017, pax; '7' is a contiguous file, which no system has). */
+const TYPES: Record<string, LayerEntry['type']> = {
+  '0': 'file',
+  '7': 'file',
+  '1': 'link',
+  '2': 'symlink',
+  '3': 'character-device',
+  '4': 'block-device',
+  '5': 'directory',
+  '6': 'fifo',
 };
 
 /** The header of an archive entry in the writer's terms. All strings are latin1, one character per byte. */
-export function layerStep(header: TarHeader): LayerStep {
+export function layerStep(header: TarEntry): LayerStep {
+  if (header.name.includes('\0') || header.linkname.includes('\0'))
+    throw new SkiffError('failed_precondition', `read ${showPath(header.name)}: a name holds a NUL`);
   const path = cleanPath(header.name);
   const base = baseOf(path);
   if (base === OPAQUE) return { kind: 'opaque', path: parentOf(path) };
@@ -67,57 +71,38 @@ function whiteout(path: string, base: string): LayerStep {
   return { kind: 'whiteout', path: parent === '' ? name : `${parent}/${name}` };
 }
 
-function entryOf(header: TarHeader, path: string): LayerEntry {
-  const pax = header.pax ?? {};
-  const type = typeOf(header, pax, path);
-  const mtime = parsePaxTime(pax.mtime) ?? {
-    sec: Math.floor((header.mtime?.getTime() ?? 0) / 1000) || 0,
-    nsec: 0,
-  };
-  const target = header.linkname ?? '';
+function entryOf(header: TarEntry, path: string): LayerEntry {
+  const { pax } = header;
+  const type = typeOf(header, path);
+  const mtime = parsePaxTime(pax.mtime) ?? { sec: header.mtime, nsec: 0 };
   return {
     type,
     path,
-    target: type === 'link' ? cleanPath(target) : target,
-    mode: header.mode ?? 0,
+    target: type === 'link' ? cleanPath(header.linkname) : header.linkname,
+    mode: header.mode,
     uid: idOf(pax.uid, header.uid, path),
     gid: idOf(pax.gid, header.gid, path),
-    size: type === 'file' ? (header.size ?? 0) : 0,
+    size: type === 'file' ? header.size : 0,
+    sparse: header.sparse,
     atime: parsePaxTime(pax.atime) ?? mtime,
     mtime,
     xattrs: xattrsOf(pax),
-    deviceMajor: header.devmajor ?? 0,
-    deviceMinor: header.devminor ?? 0,
+    deviceMajor: header.deviceMajor,
+    deviceMinor: header.deviceMinor,
   };
 }
 
-function typeOf(header: TarHeader, pax: Record<string, string>, path: string): LayerEntry['type'] {
-  if (Object.keys(pax).some((key) => key.startsWith('GNU.sparse.')))
-    throw new SkiffError(
-      'unimplemented',
-      `read ${showPath(path)}: sparse files in a layer are not served yet; build the image without --sparse`,
-    );
-  switch (header.type) {
-    case 'file':
-    case 'contiguous-file':
-      return 'file';
-    case 'link':
-    case 'symlink':
-    case 'character-device':
-    case 'block-device':
-    case 'directory':
-    case 'fifo':
-      return header.type;
-    default:
-      throw new SkiffError(
-        'unimplemented',
-        `read ${showPath(path)}: an entry of this type (an old GNU sparse file, or one unknown) is not served yet`,
-      );
-  }
+function typeOf(header: TarEntry, path: string): LayerEntry['type'] {
+  const type = TYPES[header.type];
+  if (type !== undefined) return type;
+  throw new SkiffError(
+    'failed_precondition',
+    `read ${showPath(path)}: an entry of type ${JSON.stringify(header.type)} is none that a layer may hold`,
+  );
 }
 
-function idOf(pax: string | undefined, header: number | undefined, path: string): number {
-  const id = pax !== undefined && /^\d+$/.test(pax) ? Number(pax) : (header ?? 0);
+function idOf(pax: string | undefined, header: number, path: string): number {
+  const id = pax !== undefined && /^\d+$/.test(pax) ? Number(pax) : header;
   if (Number.isInteger(id) && id >= 0 && id <= MAX_ID) return id;
   throw new SkiffError(
     'failed_precondition',
@@ -125,7 +110,8 @@ function idOf(pax: string | undefined, header: number | undefined, path: string)
   );
 }
 
-function xattrsOf(pax: Record<string, string>): LayerEntry['xattrs'] {
+function xattrsOf(pax: PaxRecords): LayerEntry['xattrs'] {
+  if (pax === NO_RECORDS) return [];
   return Object.keys(pax)
     .filter((key) => key.startsWith(XATTR))
     .map((key) => ({

@@ -37,20 +37,19 @@ export async function unpack(
   try {
     for await (const chunk of tar) {
       signal.throwIfAborted();
-      await of(what, untar.write(chunk));
+      of(what, () => untar.write(chunk));
     }
-    await of(what, untar.end());
+    of(what, () => untar.end());
     return writer.finish();
   } finally {
-    untar.destroy();
     writer.close();
   }
 }
 
 /** Damaged bytes may be no tar archive long before their digest is known: then too it is told of which layer they are. */
-async function of(what: string, step: Promise<void>): Promise<void> {
+function of(what: string, step: () => void): void {
   try {
-    await step;
+    step();
   } catch (cause) {
     throw SkiffError.from(cause, `unpack ${what}`);
   }

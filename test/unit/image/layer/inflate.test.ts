@@ -13,7 +13,8 @@ async function* chunks(data: Buffer, size: number): AsyncGenerator<Uint8Array> {
 
 async function all(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const parts: Uint8Array[] = [];
-  for await (const part of source) parts.push(part);
+  // A chunk is good until the next one is asked for.
+  for await (const part of source) parts.push(Buffer.from(part));
   return Buffer.concat(parts);
 }
 

@@ -1,6 +1,26 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { NO_RECORDS } from '../../../../src/image/layer/pax.ts';
 import { cleanPath, layerStep, parsePaxTime } from '../../../../src/image/layer/tar-entry.ts';
+import type { TarEntry } from '../../../../src/image/layer/tar-reader.ts';
+
+function header(over: Partial<TarEntry>): TarEntry {
+  return {
+    name: 'f',
+    type: '0',
+    linkname: '',
+    mode: 0o644,
+    uid: 0,
+    gid: 0,
+    size: 0,
+    mtime: 0,
+    deviceMajor: 0,
+    deviceMinor: 0,
+    sparse: null,
+    pax: NO_RECORDS,
+    ...over,
+  };
+}
 
 describe('cleanPath', () => {
   const table: [string, string][] = [
@@ -19,7 +39,7 @@ describe('cleanPath', () => {
 });
 
 describe('layerStep', () => {
-  const step = (name: string) => layerStep({ name, type: 'file' });
+  const step = (name: string) => layerStep(header({ name }));
 
   it('knows whiteouts by their names (layer.md)', () => {
     assert.deepEqual(step('a/.wh.b'), { kind: 'whiteout', path: 'a/b' });
@@ -32,21 +52,20 @@ describe('layerStep', () => {
   });
 
   it('takes owners, times and xattrs from pax where the header cannot hold them', () => {
-    const made = layerStep({
-      name: 'f',
-      type: 'file',
-      size: 3,
-      mode: 0o4755,
-      uid: 1,
-      gid: 2,
-      mtime: new Date(5_000),
-      pax: {
-        uid: '3000000',
-        mtime: '1700000000.000000007',
-        atime: '-1.25',
-        'SCHILY.xattr.user.x': '\xff\x00',
-      },
-    });
+    const made = layerStep(
+      header({
+        mode: 0o4755,
+        uid: 1,
+        gid: 2,
+        mtime: 5,
+        pax: {
+          uid: '3000000',
+          mtime: '1700000000.000000007',
+          atime: '-1.25',
+          'SCHILY.xattr.user.x': '\xff\x00',
+        },
+      }),
+    );
     assert.ok(made.kind === 'entry');
     const { uid, gid, mode, mtime, atime, xattrs } = made.entry;
     assert.deepEqual([uid, gid, mode], [3_000_000, 2, 0o4755]);
@@ -56,13 +75,11 @@ describe('layerStep', () => {
   });
 
   it('refuses what it cannot write', () => {
-    assert.throws(() => layerStep({ name: 'f', type: null }), /not served yet/);
-    assert.throws(() => layerStep({ name: 'f', type: 'file', pax: { 'GNU.sparse.major': '1' } }), /sparse/);
-    assert.throws(
-      () => layerStep({ name: 'f', type: 'file', pax: { uid: '4294967295' } }),
-      /not a user or group/,
-    );
-    assert.throws(() => layerStep({ name: 'f', type: 'file', uid: -5 }), /not a user or group/);
+    assert.throws(() => layerStep(header({ type: 'M' })), /an entry of type "M" is none/);
+    assert.throws(() => layerStep(header({ name: 'a\0b' })), /a name holds a NUL/);
+    assert.throws(() => layerStep(header({ type: '2', linkname: 'a\0b' })), /a name holds a NUL/);
+    assert.throws(() => layerStep(header({ pax: { uid: '4294967295' } })), /not a user or group/);
+    assert.throws(() => layerStep(header({ uid: -5 })), /not a user or group/);
   });
 });
 
