@@ -5,13 +5,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import type { Contestant } from './contestant.ts';
 import { type FigureKey, Samplings, timed } from './figures.ts';
-import { peakPssKiB, pssKiB, pssOf } from './memory.ts';
+import { peakKiB, pssOf, weighDaemon } from './memory.ts';
 import { endPod, execEcho, type Pod, startPod } from './workload.ts';
 
 const run = promisify(execFile);
 /** After this long without a call a daemon counts as idle, in ms. */
 const SETTLE_MS = 3000;
 const LOG_LINE = 'x'.repeat(99);
+const LOG_END = 'the end';
+/** Between a writer's start and its first line, in ms. */
+const LOG_DELAY_MS = 4000;
 const LOG_TIMEOUT_MS = 120_000;
 
 export interface Field {
@@ -24,7 +27,7 @@ export interface Field {
 export async function measureIdle({ contestants, samplings }: Field): Promise<void> {
   await sleep(SETTLE_MS);
   for (const { name, pid } of contestants)
-    samplings.add('idleDaemon', name, ((await pssKiB(pid)) ?? Number.NaN) / 1024);
+    samplings.add('idleDaemon', name, (await weighDaemon(pid)).rss / 1024);
 }
 
 /**
@@ -93,7 +96,7 @@ async function weighPods({ contestants, samplings }: Field, pods: number): Promi
     const all = await pssOf(helpers);
     samplings.add('perPod', name, all.reduce((sum, value) => sum + value, 0) / pods);
     samplings.add('shim', name, ...(await pssOf([shim])));
-    samplings.add('daemonWithPods', name, ((await pssKiB(pid)) ?? Number.NaN) / 1024);
+    samplings.add('daemonWithPods', name, (await weighDaemon(pid)).rss / 1024);
   }
 }
 
@@ -111,48 +114,51 @@ export async function measurePulls(field: Field, options: { times: number }): Pr
 }
 
 /**
- * A container writes `bytes` bytes in lines of 100 to its output. Its own times (ContainerStatus) tell how long that
- * took; no call goes to the daemon meanwhile, whose growth therefore comes from the log.
+ * A container waits, then writes `bytes` bytes in lines of 100 to its output. The daemon's memory is read after the
+ * start and again when the log is whole; no call goes to the daemon in between, so what has grown comes from the
+ * log. The container's own times (ContainerStatus) tell how long the writing took.
  */
 export async function measureLog(field: Field, options: { bytes: number; rounds: number }): Promise<void> {
   for (const { contestant, turn } of turns(field.contestants, options.rounds)) {
-    await sleep(SETTLE_MS);
     const { name, pid, client } = contestant;
-    const before = (await pssKiB(pid)) ?? Number.NaN;
+    const { pod } = await startPod(client, {
+      name: `log-${turn}`,
+      image: field.images.busybox,
+      logs: join(contestant.directory, 'logs'),
+      command: ['sh', '-c', writer(options.bytes)],
+    });
+    await sleep(LOG_DELAY_MS / 2);
+    const before = (await weighDaemon(pid)).anonymous;
     const spent = await watchCpu([contestant]);
-    const { peak, value: pod } = await peakPssKiB(pid, () =>
-      writeLog(field, contestant, { ...options, turn }),
-    );
+    const { peak } = await peakKiB(pid, () => wholeLog(pod.log));
     for (const [, cpu] of await spent()) field.samplings.add('cpuLog', name, cpu);
     await sleep(SETTLE_MS);
-    const after = (await pssKiB(pid)) ?? Number.NaN;
+    const after = (await weighDaemon(pid)).anonymous;
     field.samplings.add('logGrowth', name, ((after - before) * 1024) / options.bytes);
     field.samplings.add('logPeak', name, ((peak - before) * 1024) / options.bytes);
-    const { status } = await client.runtime.ContainerStatus({ container_id: pod.container });
-    if (status?.exit_code !== 0)
-      throw new Error(`${name}: the writer of the log ended with ${status?.exit_code}`);
-    field.samplings.add('logTime', name, nanoseconds(status.finished_at, status.started_at) / 1e6);
+    field.samplings.add('logTime', name, (await lifetimeMs(contestant, pod)) - LOG_DELAY_MS);
     await endPod(client, pod);
   }
 }
 
-async function writeLog(
-  field: Field,
-  contestant: Contestant,
-  options: { bytes: number; turn: number },
-): Promise<Pod> {
-  const { pod } = await startPod(contestant.client, {
-    name: `log-${options.turn}`,
-    image: field.images.busybox,
-    logs: join(contestant.directory, 'logs'),
-    command: ['sh', '-c', `yes ${LOG_LINE} | head -c ${options.bytes}; echo; echo the end`],
-  });
+function writer(bytes: number): string {
+  return `sleep ${LOG_DELAY_MS / 1000}; yes ${LOG_LINE} | head -c ${bytes}; echo; echo ${LOG_END}`;
+}
+
+async function wholeLog(path: string): Promise<void> {
   const until = performance.now() + LOG_TIMEOUT_MS;
-  while (!(await endsWith(pod.log, 'the end\n'))) {
-    if (performance.now() > until) throw new Error(`${contestant.name}: ${pod.log} is not whole in time`);
+  while (!(await endsWith(path, `${LOG_END}\n`))) {
+    if (performance.now() > until) throw new Error(`${path} is not whole after ${LOG_TIMEOUT_MS / 1000} s`);
     await sleep(100);
   }
-  return pod;
+}
+
+/** Of a container that has ended well. */
+async function lifetimeMs({ name, client }: Contestant, pod: Pod): Promise<number> {
+  const { status } = await client.runtime.ContainerStatus({ container_id: pod.container });
+  if (status?.exit_code !== 0)
+    throw new Error(`${name}: the writer of the log ended with ${status?.exit_code}`);
+  return nanoseconds(status.finished_at, status.started_at) / 1e6;
 }
 
 function nanoseconds(to: string | number | { toString(): string }, from: typeof to): number {
