@@ -3,6 +3,9 @@ import { type ErrorCode, SkiffError } from '../../src/base/errors.ts';
 import type { TestDaemon } from './daemon.ts';
 import { leaks, takeInventory } from './leaks.ts';
 
+/** What is undone after its caller has gone takes as long as CNI plugins do, in ms. */
+const PATIENCE_MS = 8000;
+
 /** Holds the failure of `call` against the gRPC code and the sentence that a client must get; answers the error. */
 export async function refused(call: Promise<unknown>, code: ErrorCode, says: RegExp): Promise<SkiffError> {
   const outcome = await call.then(
@@ -20,7 +23,7 @@ export function leavesNothing(daemon: () => TestDaemon, body: () => Promise<void
   return async () => {
     const before = await takeInventory(daemon());
     await body();
-    const left = await leaks(daemon(), before);
+    const left = await leaks(daemon(), before, PATIENCE_MS);
     if (left.length > 0) assert.fail(`left behind:\n${left.join('\n')}\n${await complaints(daemon())}`);
   };
 }
