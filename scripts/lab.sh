@@ -15,6 +15,7 @@ usage: sudo scripts/lab.sh up     [OPTION ...]                       start machi
   --nodes N                 machines on one network, named node1 ... (default 1); 10.77.0.11 ...
   --memory MIB              of each (default 2048)
   --cpus N                  of each (default 2)
+  --images                  with stand-ins for critest's images, pulled as registry.k8s.io/..., gcr.io/... (scripts/lab/images.sh)
   --serve                   with run: skiff serves already when the script starts
 
 The first use builds kernel and disk (about 10 minutes, see scripts/lab/*.sh -h) in $LAB; after that a machine boots in
@@ -29,7 +30,7 @@ UP=/run/skiff-lab
 COMMAND=${1:-}
 [[ $# == 0 ]] || shift
 ARGUMENTS="$COMMAND $*"
-BACKEND=auto INIT=script NODES=1 MEMORY=2048 CPUS=2 SERVE='' ACCEL=tcg
+BACKEND=auto INIT=script NODES=1 MEMORY=2048 CPUS=2 SERVE='' IMAGES='' ACCEL=tcg
 
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || die "$1 needs a number, not '$2'"; }
 choice() {
@@ -82,6 +83,7 @@ build() {
   [[ $BACKEND == uml ]] || apt_install "$([[ $(uname -m) == aarch64 ]] && echo qemu-system-arm || echo qemu-system-x86)" qemu-utils >&2
   KERNEL=${SKIFF_LAB_KERNEL:-$("$LAB_SCRIPTS/kernel.sh" "$BACKEND")}
   DISK=$("$LAB_SCRIPTS/rootfs.sh")
+  [[ -z $IMAGES ]] || IMAGES=$("$LAB_SCRIPTS/images.sh")
 }
 
 # A Node of the system's own lies below a directory that a guest has itself: a copy is shared instead.
@@ -112,9 +114,9 @@ write_lab() {
     mkdir "$dir/node$number"
     cp "$dir/key.pub" "$dir/node$number/authorized_keys"
     local LAB_NODE=$number LAB_NODES=$NODES LAB_INIT=$INIT LAB_BACKEND=$BACKEND LAB_REPO=$SKIFF_REPO \
-      LAB_SHARES=("${SHARES[@]}") LAB_ARGUMENTS=("$@") LAB_SCRIPT=$script LAB_SERVE=$SERVE
+      LAB_SHARES=("${SHARES[@]}") LAB_ARGUMENTS=("$@") LAB_SCRIPT=$script LAB_SERVE=$SERVE LAB_IMAGES=$IMAGES
     [[ $number == 1 ]] || LAB_SCRIPT='' LAB_SERVE=yes
-    declare -p LAB_NODE LAB_NODES LAB_INIT LAB_BACKEND LAB_REPO LAB_SHARES LAB_ARGUMENTS LAB_SCRIPT LAB_SERVE \
+    declare -p LAB_NODE LAB_NODES LAB_INIT LAB_BACKEND LAB_REPO LAB_SHARES LAB_ARGUMENTS LAB_SCRIPT LAB_SERVE LAB_IMAGES \
       LAB_NODE_COPY NODE KERNEL SKIFF_CACHE >"$dir/node$number/env"
   done
 }
@@ -244,6 +246,7 @@ options() {
       --memory) number "$1" "${2:-}"; MEMORY=$2; shift ;;
       --cpus) number "$1" "${2:-}"; CPUS=$2; shift ;;
       --serve) SERVE=yes ;;
+      --images) IMAGES=yes ;;
       --) shift; break ;;
       -*) usage >&2; exit 2 ;;
       *) break ;;

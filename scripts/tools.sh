@@ -4,12 +4,13 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 CRICTL=1.36.0
+CRITEST=1.36.0
 RUNC=1.3.6
 CONTAINERD=2.4.2
 CNI=1.9.1
 GO_WANTED=1.26.8
 TOOLS=$SKIFF_CACHE/tools
-ALL=(apt crictl runc containerd cni)
+ALL=(apt crictl critest runc containerd cni)
 
 usage() {
   cat <<HELP
@@ -18,6 +19,7 @@ usage: sudo scripts/tools.sh [-q] [--paths] [TOOL ...] [-h]
 Brings tools into $TOOLS/<name>-<version>/bin, once:
   apt          docker-registry, skopeo and umoci, from the distribution
   crictl       $CRICTL
+  critest      $CRITEST, the conformance tests, for the lab
   runc         $RUNC, for comparisons: skiff itself is tested with the distribution's
   containerd   $CONTAINERD and its shim, the peer in test/bench
   cni          CNI plugins $CNI, for lists of version 1.1.0
@@ -31,13 +33,13 @@ HELP
 }
 
 version_of() {
-  case $1 in crictl) echo $CRICTL ;; runc) echo $RUNC ;; containerd) echo $CONTAINERD ;; cni) echo $CNI ;; esac
+  case $1 in crictl) echo $CRICTL ;; critest) echo $CRITEST ;; runc) echo $RUNC ;; containerd) echo $CONTAINERD ;; cni) echo $CNI ;; esac
 }
 home_of() { echo "$TOOLS/$1-$(version_of "$1")"; }
 
 print_paths() {
   local tool home
-  for tool in crictl runc containerd; do
+  for tool in crictl critest runc containerd; do
     home=$(home_of "$tool")
     [[ ! -x $home/bin/$tool ]] || echo "export SKIFF_TOOL_${tool^^}=$home/bin/$tool"
   done
@@ -89,16 +91,17 @@ find_go() {
   GO=$at/$module/bin/go
 }
 
-# go_build OUT NAME MODULE VERSION PACKAGE ...; LDFLAGS and TAGS go along. `go install module@version` asks for a list of all versions,
+# go_build OUT NAME MODULE VERSION PACKAGE ...; LDFLAGS and TAGS go along, AS_TEST=1 makes a test binary of PACKAGE. `go install module@version` asks for a list of all versions,
 # which a proxy may refuse; a module of our own that requires this one does not.
 go_build() {
-  local out=$1 name=$2 module=$3 version=$4 work
+  local out=$1 name=$2 module=$3 version=$4 work verb=(build -o "$1/")
   shift 4
+  [[ -z ${AS_TEST:-} ]] || verb=(test -c -o "$out/$name")
   find_go
   work=$(mktemp -d /tmp/skiff-go.XXXXXX)
   printf 'module tools\n\ngo %s\n\nrequire %s %s\n' "${GO_WANTED%.*}" "$module" "$version" >"$work/go.mod"
   (cd "$work" && GOFLAGS='-mod=mod -buildvcs=false -trimpath' GOTOOLCHAIN=local \
-    run "build $name $version from its Go module" nice "$GO" build -o "$out/" -tags "${TAGS:-}" -ldflags "-s -w ${LDFLAGS:-}" "$@") || {
+    run "build $name $version from its Go module" nice "$GO" "${verb[@]}" -tags "${TAGS:-}" -ldflags "-s -w ${LDFLAGS:-}" "$@") || {
     rm -rf "$work"
     die "the build of $module $version failed" 'see that the Go module proxy can be reached, then run this again'
   }
@@ -126,6 +129,16 @@ make_crictl() {
   fi
   CGO_ENABLED=0 LDFLAGS="-X sigs.k8s.io/cri-tools/pkg/version.Version=v$CRICTL" \
     go_build "$1" crictl sigs.k8s.io/cri-tools v$CRICTL sigs.k8s.io/cri-tools/cmd/crictl
+}
+
+make_critest() {
+  local url=https://github.com/kubernetes-sigs/cri-tools/releases/download/v$CRITEST
+  if release "$url/critest-v$CRITEST-linux-$(goarch).tar.gz" "$1.tgz"; then
+    tar -C "$1" -xzf "$1.tgz"
+    return
+  fi
+  CGO_ENABLED=0 AS_TEST=1 LDFLAGS="-X sigs.k8s.io/cri-tools/pkg/version.Version=v$CRITEST" \
+    go_build "$1" critest sigs.k8s.io/cri-tools v$CRITEST sigs.k8s.io/cri-tools/cmd/critest
 }
 
 make_runc() {
@@ -185,7 +198,7 @@ while [[ $# -gt 0 ]]; do
     -h | --help) usage; exit 0 ;;
     -q) QUIET_WANTED=1 ;;
     --paths) PATHS=1 ;;
-    apt | crictl | runc | containerd | cni) WANTED+=("$1") ;;
+    apt | crictl | critest | runc | containerd | cni) WANTED+=("$1") ;;
     *) usage >&2; exit 2 ;;
   esac
   shift

@@ -121,6 +121,17 @@ serve_skiff() {
   return 1
 }
 
+# Stand-in images: pulls from these registries find them here, under the names that they have there.
+serve_images() {
+  local host
+  for host in registry.k8s.io k8s.gcr.io gcr.io; do
+    mkdir -p "/etc/skiff/certs.d/$host"
+    printf 'server = "https://%s"\n[host."http://127.0.0.1:5000"]\n  capabilities = ["pull", "resolve"]\n' "$host" \
+      >"/etc/skiff/certs.d/$host/hosts.toml"
+  done
+  setsid "$LAB_REPO/scripts/lab/registry.sh" "$LAB_IMAGES" >/var/log/registry.log 2>&1 </dev/null &
+}
+
 # For lab.sh shell.
 serve_ssh() {
   mkdir -p /run/sshd
@@ -144,6 +155,7 @@ if [[ $$ == 1 ]]; then exec </dev/null; fi
 stty -opost 2>/dev/null <&1
 prepare
 code=0
+[[ -z $LAB_IMAGES ]] || serve_images
 [[ -z $LAB_SERVE ]] || { serve_ssh; serve_skiff || code=1; }
 if [[ -z $LAB_SCRIPT ]]; then
   tell ready "$code"

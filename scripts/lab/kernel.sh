@@ -3,7 +3,7 @@
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-CONFIG=$LAB_SCRIPTS/kernel.config
+export CONFIG=$LAB_SCRIPTS/kernel.config
 BUILD_PACKAGES=(flex bison bc libelf-dev gcc make xz-utils binutils "${LAB_PACKAGES[@]}")
 BOOT_PACKAGES=(cpio kmod busybox-static xz-utils "${LAB_PACKAGES[@]}")
 # What Debian's kernel needs to find its disk and the host's directories.
@@ -68,7 +68,7 @@ build_uml() {
   mkdir "$WORK/source"
   run 'unpack the source' tar -C "$WORK/source" --strip-components=1 -xf "$WORK"/package/usr/src/linux-source-*.tar.xz
   cd "$WORK/source"
-  run 'configure' configure || die 'the configuration failed'
+  run 'configure' strict configure || die 'the configuration failed'
   check_options
   run 'compile the kernel (minutes)' compile || die 'the kernel was not built'
   strip -o "$WORK/out/linux" linux
@@ -79,9 +79,10 @@ build_uml() {
 # Debian's own initramfs needs an installed system; this one loads the modules and goes over to the disk.
 make_initrd() {
   local root=$WORK/initrd release=$1 module path name
+  shift
   mkdir -p "$root"/{bin,modules,proc,sys,dev,root}
   cp /bin/busybox "$root/bin/busybox"
-  for module in "${BOOT_MODULES[@]}"; do
+  for module; do
     modprobe --dirname "$WORK/package/usr" --set-version "$release" --show-depends "$module"
   done | sed -n 's/^insmod //p' | awk '!seen[$1]++ { print $1 }' >"$WORK/order"
   while read -r path; do
@@ -109,9 +110,9 @@ build_qemu() {
   newest '^linux-modules-[0-9.]+\+deb[0-9]+-'"$(debian_arch)"'$'
   release=${PACKAGE#linux-modules-}
   fetch "$PACKAGE" "linux-binary-$release"
-  for package in "$WORK"/*.deb; do run "unpack ${package##*/}" dpkg-deb -x "$package" "$WORK/package"; done
+  for package in "$WORK"/*.deb; do run "unpack ${package##*/}" dpkg-deb -x "$package" "$WORK/package" || die 'it is damaged'; done
   run 'its list of modules' depmod -b "$WORK/package/usr" "$release"
-  run 'its initramfs' make_initrd "$release" || die 'the initramfs was not made'
+  run 'its initramfs' strict make_initrd "$release" "${BOOT_MODULES[@]}" || die 'the initramfs was not made'
   mv "$WORK/package/usr/lib/modules/$release/vmlinuz" "$WORK/out/vmlinuz"
   mkdir "$WORK/out/modules"
   mv "$WORK/package/usr/lib/modules/$release" "$WORK/out/modules/"
@@ -119,6 +120,7 @@ build_qemu() {
 
 build() {
   WORK=$(mktemp -d "$LAB/kernel.partial.XXXXXX")
+  export WORK
   trap 'rm -rf "$WORK"' EXIT
   mkdir "$WORK/out"
   sid_apt "$WORK/apt" deb

@@ -2,8 +2,8 @@
 # cache and a way to Debian's newest packages that leaves the host's apt alone.
 
 source "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
-LAB=$SKIFF_CACHE/lab
-LAB_SCRIPTS=$SKIFF_REPO/scripts/lab
+export LAB=$SKIFF_CACHE/lab
+export LAB_SCRIPTS=$SKIFF_REPO/scripts/lab
 # The same release for the kernel's source and for the guests' root file system.
 LAB_SUITE=sid
 LAB_MIRROR=${SKIFF_DEBIAN_MIRROR:-http://deb.debian.org/debian}
@@ -55,3 +55,7 @@ lock() {
   exec 8>"$LAB/.$1.lock"
   flock 8
 }
+
+# strict FUNCTION ...: in a shell of its own that ends at the first failure, which a function on the left of || does not.
+# It sees all functions and exported variables, and changes none here.
+strict() { bash -euo pipefail -c "$(declare -f)"$'\n''"$@"' "${0##*/}" "$@"; }

@@ -16,7 +16,7 @@ MASKED=(docker-registry.service etcd.service ssh.service ssh.socket apt-daily.ti
   getty@tty1.service serial-getty@ttyS0.service console-getty.service systemd-networkd.service
   systemd-timesyncd.service systemd-pstore.service systemd-binfmt.service networking.service
   sys-kernel-debug.mount sys-kernel-tracing.mount)
-SIZE=12G # sparse
+export SIZE=12G # sparse
 
 usage() {
   cat <<HELP
@@ -41,13 +41,14 @@ bootstrap() {
 
 furnish() {
   local root=$1 unit
+  shift
   rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/*
   echo node1 >"$root/etc/hostname"
   : >"$root/etc/fstab"
   : >"$root/etc/machine-id"
   passwd --root "$root" -d root
   install -m 755 "$LAB_SCRIPTS/guest-init.sh" "$root/usr/local/sbin/lab-init"
-  for unit in "${MASKED[@]}"; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
+  for unit; do ln -sf /dev/null "$root/etc/systemd/system/$unit"; done
   cat >"$root/etc/systemd/system/lab.service" <<'UNIT'
 [Unit]
 Description=What the lab was started for
@@ -87,8 +88,8 @@ build() {
   mkdir "$work/out"
   run "debootstrap of Debian $LAB_SUITE with ${#PACKAGES[@]} packages" bootstrap "$work/root" ||
     die 'the root file system was not made' 'see that the mirror can be reached, or set SKIFF_DEBIAN_MIRROR to another'
-  run 'furnish it' furnish "$work/root" || die 'the root file system was not made'
-  run 'the disk image' make_image "$work/root" "$work/out/disk.img" || die 'the disk image was not made'
+  run 'furnish it' strict furnish "$work/root" "${MASKED[@]}" || die 'the root file system was not made'
+  run 'the disk image' strict make_image "$work/root" "$work/out/disk.img" || die 'the disk image was not made'
   mv "$work/out" "$HOME_DIR"
 }
 

@@ -4,5 +4,8 @@ set -u
 LAB_REPORT=${LAB_REPORT:-/lab/report}
 [[ $# != 0 ]] || set -- test/lab/*.test.ts
 for tool in "$SKIFF_CACHE"/tools/crictl-*/bin; do PATH=$PATH:$tool; done
-exec node --test --test-isolation=none --test-timeout=60000 --test-reporter=spec --test-reporter-destination=stdout \
+# An emulated processor is about 16 times slower.
+bound=60000
+[[ $LAB_BACKEND != qemu ]] || bound=400000
+exec node --test --test-isolation=none --test-timeout=$bound --test-reporter=spec --test-reporter-destination=stdout \
   --test-reporter="$LAB_REPO/scripts/test/reporter.mjs" --test-reporter-destination="$LAB_REPORT" "$@"

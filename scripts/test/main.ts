@@ -9,6 +9,8 @@ import { SUITES, type Suite } from './suites.ts';
 
 const repo = join(import.meta.dirname, '../..');
 const LOG_LINES = 60;
+/** Of our own tests, and of the conformance tests in the lab. */
+const EXPECTED = ['test/expected-failures', 'test/conformance/expected-failures'];
 
 function chosenSuites(names: string[], all: boolean): Suite[] {
   const unknown = names.find((name) => !SUITES.some((suite) => suite.name === name));
@@ -73,9 +75,8 @@ function printTable(runs: SuiteRun[]): void {
 }
 
 async function runAll(suites: Suite[], only: string, signal: AbortSignal): Promise<SuiteRun[]> {
-  const expected = parseExpected(
-    await readFile(join(repo, 'test/expected-failures'), 'utf8').catch(() => ''),
-  );
+  const lists = EXPECTED.map((path) => readFile(join(repo, path), 'utf8').catch(() => ''));
+  const expected = parseExpected((await Promise.all(lists)).join('\n'));
   const logs = join(repo, 'test-results');
   await rm(logs, { recursive: true, force: true });
   const runs: SuiteRun[] = [];
