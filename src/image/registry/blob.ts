@@ -1,5 +1,5 @@
 import { SkiffError } from '../../base/errors.ts';
-import { connectionError, RegistryError } from './errors.ts';
+import { RegistryError } from './errors.ts';
 import type { HttpAnswer, HttpClient } from './http.ts';
 import { Peer, type PeerState } from './peer.ts';
 import { pause, type RetryOptions } from './retry.ts';
@@ -53,11 +53,7 @@ export async function* blobBytes(
         yield chunk;
       }
       if (received >= source.size) return;
-      throw connectionError(
-        new Error(`the body ended after ${received} of ${source.size} bytes`),
-        action,
-        true,
-      );
+      throw tooShort(action, received, source.size);
     } catch (cause) {
       if (signal.aborted) throw cause;
       // A connection that brought something counts as a fresh start.
@@ -79,11 +75,14 @@ export async function* blobBytes(
 
 /** Not there to be had: RFC 9110, section 15.5.17. */
 function truncated(cause: unknown, action: string, received: number, size: number): unknown {
-  if (!(cause instanceof RegistryError) || cause.status !== NOT_SATISFIABLE) return cause;
-  return new SkiffError(
-    'data_loss',
-    `${action}: the registry has ${received} of its ${size} bytes; push the image again`,
-  );
+  const isEnd = cause instanceof RegistryError && cause.status === NOT_SATISFIABLE;
+  return isEnd ? tooShort(action, received, size) : cause;
+}
+
+/** A body that ended in good order before its time. Worth another try: a proxy on the way may have done it. */
+function tooShort(action: string, received: number, size: number): RegistryError {
+  const says = `the registry has ${received} of its ${size} bytes; push the image again`;
+  return new RegistryError('data_loss', `${action}: ${says}`, { passing: true });
 }
 
 interface Attempt {

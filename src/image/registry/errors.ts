@@ -48,10 +48,10 @@ export class RegistryError extends SkiffError {
 }
 
 /** What went wrong below HTTP: name not found, connection refused or cut, certificate not trusted. */
-export function connectionError(cause: unknown, action: string, passing = false): RegistryError {
+export function connectionError(cause: unknown, action: string): RegistryError {
   const code = connectionCode(cause);
   return new RegistryError('unavailable', `${UNAVAILABLE_PREFIX}: ${action}: ${explain(cause, code)}`, {
-    passing: passing || PASSING.has(code),
+    passing: PASSING.has(code),
     cause,
   });
 }
