@@ -1,12 +1,12 @@
 /**
  * Writes the generated parts of README.md: the configuration reference, from the schema.
- * `node scripts/readme.ts` writes them, `node scripts/readme.ts --check` fails where they are out of date.
+ * `node scripts/readme/write.ts` writes them, `node scripts/readme/write.ts --check` fails where they are out of date.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { referenceTable } from '../src/config/render.ts';
+import { referenceTable } from '../../src/config/render.ts';
 
-const README = join(import.meta.dirname, '..', 'README.md');
+const README = join(import.meta.dirname, '../..', 'README.md');
 
 /** `text` with what stands between `<!-- name...-->` and `<!-- /name -->` replaced. */
 export function fill(text: string, name: string, content: string): string {
@@ -22,14 +22,14 @@ export function readme(text: string): string {
 
 function main(options: string[]): number {
   if (options.includes('-h') || options.includes('--help')) {
-    console.log('usage: node scripts/readme.ts [--check]\n\nWrites the generated parts of README.md.');
+    console.log('usage: node scripts/readme/write.ts [--check]\n\nWrites the generated parts of README.md.');
     return 0;
   }
   const now = readFileSync(README, 'utf8');
   const wanted = readme(now);
   if (now === wanted) return 0;
   if (options.includes('--check')) {
-    console.error('README.md is out of date: run `node scripts/readme.ts`');
+    console.error('README.md is out of date: run `node scripts/readme/write.ts`');
     return 1;
   }
   writeFileSync(README, wanted);
