@@ -20,6 +20,8 @@ export interface BenchOptions {
   /** Of the image that is pulled. */
   layers: number;
   filesPerLayer: number;
+  /** Without calls before memory is read, ms. */
+  settleMs: number;
   /** Has skiff log the times of its steps, which costs it a little. */
   steps: boolean;
 }
@@ -33,6 +35,7 @@ export const FULL: BenchOptions = {
   logRounds: 3,
   layers: 8,
   filesPerLayer: 500,
+  settleMs: 3000,
   steps: false,
 };
 
@@ -46,6 +49,7 @@ export const SMOKE: BenchOptions = {
   logRounds: 1,
   layers: 3,
   filesPerLayer: 20,
+  settleMs: 1000,
   steps: true,
 };
 
@@ -55,7 +59,12 @@ export async function runBench(options: BenchOptions, say: (text: string) => voi
   await using undo = new AsyncDisposableStack();
   const ground = undo.use(await prepareGround({ layers: options.layers, files: options.filesPerLayer }));
   const contestants = await startAll(ground, undo, { say, steps: options.steps });
-  const field: Field = { contestants, samplings: new Samplings(), images: ground.images };
+  const field: Field = {
+    contestants,
+    samplings: new Samplings(),
+    images: ground.images,
+    settleMs: options.settleMs,
+  };
   const busy: Record<string, Busyness> = {};
   const part = async (name: string, work: () => Promise<void>) => {
     say(name);

@@ -9,23 +9,21 @@ import { peakKiB, pssOf, weighDaemon } from './memory.ts';
 import { endPod, execEcho, type Pod, startPod } from './workload.ts';
 
 const run = promisify(execFile);
-/** After this long without a call a daemon counts as idle, in ms. */
-const SETTLE_MS = 3000;
 const LOG_LINE = 'x'.repeat(99);
 const LOG_END = 'the end';
-/** Between a writer's start and its first line, in ms. */
-const LOG_DELAY_MS = 4000;
 const LOG_TIMEOUT_MS = 120_000;
 
 export interface Field {
   contestants: Contestant[];
   samplings: Samplings;
   images: { busybox: string; manyLayers: string };
+  /** After this long without a call, in ms, a daemon counts as idle; whole seconds. */
+  settleMs: number;
 }
 
 /** Idle memory of the daemons as they come up. */
-export async function measureIdle({ contestants, samplings }: Field): Promise<void> {
-  await sleep(SETTLE_MS);
+export async function measureIdle({ contestants, samplings, settleMs }: Field): Promise<void> {
+  await sleep(settleMs);
   for (const { name, pid } of contestants)
     samplings.add('idleDaemon', name, (await weighDaemon(pid)).rss / 1024);
 }
@@ -90,8 +88,8 @@ function turns(contestants: Contestant[], count: number): { contestant: Contesta
   ).flat();
 }
 
-async function weighPods({ contestants, samplings }: Field, pods: number): Promise<void> {
-  await sleep(SETTLE_MS);
+async function weighPods({ contestants, samplings, settleMs }: Field, pods: number): Promise<void> {
+  await sleep(settleMs);
   for (const { name, pid, shim, helpers } of contestants) {
     const all = await pssOf(helpers);
     samplings.add('perPod', name, all.reduce((sum, value) => sum + value, 0) / pods);
@@ -119,30 +117,31 @@ export async function measurePulls(field: Field, options: { times: number }): Pr
  * log. The container's own times (ContainerStatus) tell how long the writing took.
  */
 export async function measureLog(field: Field, options: { bytes: number; rounds: number }): Promise<void> {
+  const delayMs = field.settleMs + 1000;
   for (const { contestant, turn } of turns(field.contestants, options.rounds)) {
     const { name, pid, client } = contestant;
     const { pod } = await startPod(client, {
       name: `log-${turn}`,
       image: field.images.busybox,
       logs: join(contestant.directory, 'logs'),
-      command: ['sh', '-c', writer(options.bytes)],
+      command: ['sh', '-c', writer(options.bytes, delayMs)],
     });
-    await sleep(LOG_DELAY_MS / 2);
+    await sleep(delayMs / 2);
     const before = (await weighDaemon(pid)).anonymous;
     const spent = await watchCpu([contestant]);
     const { peak } = await peakKiB(pid, () => wholeLog(pod.log));
     for (const [, cpu] of await spent()) field.samplings.add('cpuLog', name, cpu);
-    await sleep(SETTLE_MS);
+    await sleep(field.settleMs);
     const after = (await weighDaemon(pid)).anonymous;
     field.samplings.add('logGrowth', name, ((after - before) * 1024) / options.bytes);
     field.samplings.add('logPeak', name, ((peak - before) * 1024) / options.bytes);
-    field.samplings.add('logTime', name, (await lifetimeMs(contestant, pod)) - LOG_DELAY_MS);
+    field.samplings.add('logTime', name, (await lifetimeMs(contestant, pod)) - delayMs);
     await endPod(client, pod);
   }
 }
 
-function writer(bytes: number): string {
-  return `sleep ${LOG_DELAY_MS / 1000}; yes ${LOG_LINE} | head -c ${bytes}; echo; echo ${LOG_END}`;
+function writer(bytes: number, delayMs: number): string {
+  return `sleep ${delayMs / 1000}; yes ${LOG_LINE} | head -c ${bytes}; echo; echo ${LOG_END}`;
 }
 
 async function wholeLog(path: string): Promise<void> {
