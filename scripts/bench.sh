@@ -16,8 +16,8 @@ falls short of its bar. Then it exits with 1; with 2 where the measuring itself 
   --json FILE   writes everything, with all samples, to FILE
   --steps       also the times of skiff's own steps, for finding where time goes
   --smoke       two pods and small sizes: shows that the bench works; no bar counts
-How it is measured and what came out: test/bench/README.md. Takes about five minutes on a
-quiet machine, and some more the first time, when containerd and runc are brought.
+How it is measured and what came out: test/bench/README.md. It took five to
+eight minutes on a busy machine; more the first time, when containerd and runc are brought.
 HELP
 }
 
