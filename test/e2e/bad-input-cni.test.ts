@@ -79,9 +79,9 @@ describe('bad input: CNI', () => {
     'an ADD that hangs ends with the deadline of the call, and the plugin with it',
     clean(async () => {
       await plan({ ADD: 'hang' });
-      const call = run('hung', 1000);
+      const call = refused(run('hung', 1500), 'deadline_exceeded', /./);
       const pid = await hanging();
-      await refused(call, 'deadline_exceeded', /./);
+      await call;
       await until('the plugin is dead', () => !alive(pid));
       await until('no pod', async () => (await pods()).length === 0);
     }),
@@ -157,11 +157,12 @@ describe('bad input: CNI', () => {
       const { pod_sandbox_id } = await run('slow');
       await plan({ DEL: 'hang' });
       const stop = runtime.StopPodSandbox({ pod_sandbox_id }, { timeoutMs: 700 });
+      const stopped = refused(stop, 'deadline_exceeded', /./);
       const pid = await hanging();
       await plan({});
       const { pod_sandbox_id: other } = await run('other');
       await remove(other);
-      await refused(stop, 'deadline_exceeded', /./);
+      await stopped;
       process.kill(pid, 'SIGKILL');
       await remove(pod_sandbox_id);
     }),
