@@ -1,4 +1,4 @@
-import { statfsSync } from 'node:fs';
+import { existsSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import type { DatabaseSync } from 'node:sqlite';
 
 const RESERVE_BYTES = 1 << 20;
@@ -7,10 +7,28 @@ const LOW_BYTES = 2 * RESERVE_BYTES;
 /** Room is taken back only where there is much more, else it would go to and fro. */
 const ENOUGH_BYTES = 2 * (LOW_BYTES + RESERVE_BYTES);
 const SQLITE_FULL = 13;
+const SQLITE_IOERR = 10;
 
 /** True where the disk has no room for a write. */
 export function isFull(cause: unknown): boolean {
   return cause instanceof Error && 'errcode' in cause && (Number(cause.errcode) & 0xff) === SQLITE_FULL;
+}
+
+/**
+ * Where a database could not be opened for want of room (SQLite makes its log and its shared memory then), gives
+ * back the file that `hold` has laid by for this; false where that was not it.
+ */
+export function makeRoomToOpen(path: string, cause: unknown): boolean {
+  // The shared memory that finds no room is an I/O error (SQLITE_IOERR_SHMSIZE).
+  const failed =
+    cause instanceof Error && 'errcode' in cause && (Number(cause.errcode) & 0xff) === SQLITE_IOERR;
+  if ((!failed && !isFull(cause)) || !existsSync(laidBy(path))) return false;
+  rmSync(laidBy(path));
+  return true;
+}
+
+function laidBy(path: string): string {
+  return `${path}-reserve`;
 }
 
 /**
@@ -33,9 +51,8 @@ export class StateReserve {
     this.#held = deps.db.prepare('SELECT 1 FROM reserve').get() !== undefined;
   }
 
-  /** Takes the room if the disk has it, and makes the log as large. */
+  /** After opening: takes the room if the disk has it, and in any case what the log needs to be as large. */
   hold(): void {
-    if (this.#room() < ENOUGH_BYTES) return;
     try {
       this.#db.exec(`INSERT OR REPLACE INTO reserve (id, bytes) VALUES (1, zeroblob(${RESERVE_BYTES}))`);
       this.#held = true;
@@ -43,6 +60,7 @@ export class StateReserve {
     } catch (cause) {
       if (!isFull(cause)) throw cause;
     }
+    this.#layBy();
   }
 
   /** To be called before each write: gives the room away on a disk that is nearly full, and takes it back later. */
@@ -57,6 +75,16 @@ export class StateReserve {
   /** Lets the log begin anew, where no one reads it. */
   carryOver(): void {
     this.#db.exec('PRAGMA wal_checkpoint(PASSIVE)');
+  }
+
+  #layBy(): void {
+    const file = laidBy(this.#path);
+    if (existsSync(file) || this.#room() < ENOUGH_BYTES) return;
+    try {
+      writeFileSync(file, Buffer.alloc(LOW_BYTES), { mode: 0o600 });
+    } catch {
+      rmSync(file, { force: true });
+    }
   }
 
   #room(): number {

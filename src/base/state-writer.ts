@@ -12,7 +12,7 @@ import {
   type WriterReply,
   type WriterRequest,
 } from './state-protocol.ts';
-import { isFull, StateReserve } from './state-reserve.ts';
+import { isFull, makeRoomToOpen, StateReserve } from './state-reserve.ts';
 
 const SCHEMA_VERSION = 2;
 /** Entries that the journal keeps; older ones go in blocks. */
@@ -30,15 +30,25 @@ if (database !== undefined) serve(database);
 
 function open(): DatabaseSync | undefined {
   try {
-    const db = new DatabaseSync(path);
+    return read();
+  } catch (cause) {
+    if (makeRoomToOpen(path, cause)) return open();
+    send({ kind: 'opened', tables: null, error: cause instanceof Error ? cause.message : String(cause) });
+    return undefined;
+  }
+}
+
+function read(): DatabaseSync {
+  const db = new DatabaseSync(path);
+  try {
     db.exec('PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=5000;');
     migrate(db);
     const tables = Object.fromEntries(TABLES.map((table) => [table, load(db, table)]));
     send({ kind: 'opened', tables, error: null });
     return db;
   } catch (cause) {
-    send({ kind: 'opened', tables: null, error: cause instanceof Error ? cause.message : String(cause) });
-    return undefined;
+    db.close();
+    throw cause;
   }
 }
 

@@ -159,6 +159,32 @@ describe('bad input: a full disk', () => {
         await world.removePod(pod);
       }),
     );
+
+    it(
+      'does not keep the daemon from starting, from knowing what runs, and from ending it',
+      clean(async () => {
+        const { daemon } = world;
+        const { pod, container } = await world.runPod('lasting', ['sleep', '1000']);
+        await daemon.terminate();
+        await fill();
+        await daemon.start();
+        const { status } = await daemon.cri.runtime.PodSandboxStatus({ pod_sandbox_id: pod });
+        assert.equal(status?.state, 'SANDBOX_READY');
+        const { status: running } = await daemon.cri.runtime.ContainerStatus({ container_id: container });
+        assert.equal(running?.state, 'CONTAINER_RUNNING');
+        assert.equal(
+          (await daemon.cri.runtime.ExecSync({ container_id: container, cmd: ['true'] })).exit_code,
+          0,
+        );
+        await daemon.cri.runtime.StopContainer({ container_id: container, timeout: 0 });
+        assert.equal(
+          (await daemon.cri.runtime.ContainerStatus({ container_id: container })).status?.exit_code,
+          137,
+        );
+        await world.removePod(pod);
+        await free();
+      }),
+    );
   });
 });
 

@@ -11,7 +11,7 @@ export type Inventory = Record<string, string[]>;
 /** Rows of these tables stand for things that a clean removal takes along; the journal only grows. */
 const TABLES = ['sandboxes', 'containers', 'images', 'layers'];
 /** Kept by the runtime for its own sake, whatever pods there are: database, sockets, empty directories of one noun. */
-const FIXTURES = /^(lib|run)\/([a-z]+\/|[a-z]+\.sock|skiff\.db(-wal|-shm)?|lock)$/;
+const FIXTURES = /^(lib|run)\/([a-z]+\/|[a-z]+\.sock|skiff\.db(-wal|-shm|-reserve)?|lock)$/;
 
 /** What is inside a layer or a container's directory comes and goes with it. */
 const INSIDE = /^lib\/(layers|containers)\/[^/]+\/./;
