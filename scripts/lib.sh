@@ -43,27 +43,34 @@ run() {
   mkdir -p "$SKIFF_LOGS"
   log="$SKIFF_LOGS/$(printf '%s' "$label" | tr -cs 'A-Za-z0-9.' '-').log"
   started=$SECONDS
-  if [[ -t 1 ]]; then
-    "$@" >"$log" 2>&1 </dev/null &
-    pid=$!
-    trap 'kill "$pid" 2>/dev/null; exit 130' INT
-    while kill -0 "$pid" 2>/dev/null; do
-      printf '\r    %s %s%ds%s ' "$label" "$DIM" $((SECONDS - started)) "$PLAIN"
-      sleep 0.3
-    done
-    wait "$pid" || code=$?
-    trap - INT
-    printf '\r\e[K'
-  else
-    [[ ${QUIET:-0} == 1 ]] || printf '    %s ...\n' "$label"
-    "$@" >"$log" 2>&1 </dev/null || code=$?
-  fi
+  [[ -t 1 || ${QUIET:-0} == 1 ]] || printf '    %s ...\n' "$label"
+  # A process group of its own, asked once to end and waited for: apt-get then finishes what dpkg has begun.
+  set -m
+  "$@" >"$log" 2>&1 </dev/null &
+  pid=$!
+  set +m
+  trap 'interrupted "$label" "$pid"' INT TERM HUP
+  while [[ -t 1 ]] && kill -0 "$pid" 2>/dev/null; do
+    printf '\r    %s %s%ds%s ' "$label" "$DIM" $((SECONDS - started)) "$PLAIN"
+    sleep 0.3
+  done
+  wait "$pid" || code=$?
+  trap - INT TERM HUP
+  [[ ! -t 1 ]] || printf '\r\e[K'
   if [[ $code != 0 ]]; then
     printf '%s    %s: failed with code %s; the end of %s:%s\n' "$RED" "$label" "$code" "$log" "$PLAIN" >&2
     grep -v "^npm warn" "$log" | tail -n "${RUN_TAIL:-30}" | sed 's/^/      | /' >&2
     return "$code"
   fi
   say "$label ${DIM}($((SECONDS - started)) s)${PLAIN}"
+}
+# A second Ctrl-C ends the script without waiting.
+interrupted() {
+  trap - INT TERM HUP
+  printf '\n    interrupted: %s is ending ...\n' "$1" >&2
+  kill -INT -- "-$2" 2>/dev/null || true
+  wait "$2" || true
+  exit 130
 }
 
 # node_platform: x64 or arm64, as the packages with Node's binary are named.
@@ -130,7 +137,12 @@ apt_install() {
   [[ -z ${SKIFF_NO_APT:-} ]] || die "missing packages: ${missing[*]}" 'unset SKIFF_NO_APT, or install them yourself'
   say "missing: ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # What apt-get itself refuses to go on from: a dpkg that was killed. One that runs right now has its lock.
+  if compgen -G '/var/lib/dpkg/updates/[0-9]*' >/dev/null; then
+    run 'dpkg --configure -a' dpkg --configure -a || true
+  fi
   local install=(apt-get install -y -q --no-install-recommends -o DPkg::Lock::Timeout=300)
+  apt-get check -q >/dev/null 2>&1 || run 'apt-get --fix-broken install' "${install[@]}" --fix-broken || true
   if ! RUN_TAIL=3 run 'apt-get install' "${install[@]}" "${missing[@]}" 2>/dev/null; then
     run 'apt-get update' apt-get update -q -o DPkg::Lock::Timeout=300 ||
       die 'apt-get update failed' 'see that the machine reaches its package mirror, then run this again'

@@ -166,9 +166,10 @@ enter_namespaces() {
 }
 
 start_daemon() {
-  local pid waited
+  local pid path
   if pid=$(daemon_pid); then
     say "the daemon runs already (pid $pid)"
+    await_daemon "$pid"
     return 0
   fi
   step "The daemon (its log: $LOG)"
@@ -181,6 +182,14 @@ start_daemon() {
   # The locks and the terminal of this script are nothing to a daemon.
   setsid "${command[@]}" >>"$LOG" 2>&1 </dev/null 9>&- &
   pid=$!
+  # At once: a run that is interrupted here must not lose it. All that follows are execs, so the start time stays.
+  echo "$pid $(start_time "$pid")" >"$RECORD/daemon"
+  await_daemon "$pid"
+  say "pid $pid, socket /run/skiff/skiff.sock"
+}
+
+await_daemon() {
+  local pid=$1 waited
   for ((waited = 0; waited < 300; waited++)); do
     if "$SKIFF" ps -q >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null; then break; fi
     sleep 0.1
@@ -189,9 +198,7 @@ start_daemon() {
     tail -n 20 "$LOG" | sed 's/^/      | /' >&2
     die 'the daemon did not start' "its log is $LOG; try: $SKIFF doctor"
   }
-  echo "$pid $(start_time "$pid")" >"$RECORD/daemon"
   readlink "/proc/$pid/ns/mnt" >"$RECORD/namespace"
-  say "pid $pid, socket /run/skiff/skiff.sock"
 }
 
 # From namespaces of its own the daemon reaches registries through the host.
@@ -226,6 +233,8 @@ pull_demo() {
   out=$(mktemp /tmp/skiff-demo.XXXXXX)
   "${INSIDE[@]}" "$NODE" "$SKIFF_REPO/scripts/demo-registry.ts" >"$out" 2>&1 </dev/null &
   pid=$!
+  # Started with & it does not see Ctrl-C.
+  trap "kill $pid 2>/dev/null; rm -f $out" EXIT
   for ((waited = 0; waited < 100; waited++)); do
     [[ -s $out ]] || ! kill -0 "$pid" 2>/dev/null && break
     sleep 0.1
@@ -238,6 +247,7 @@ pull_demo() {
   "$SKIFF" pull "$IMAGE" 2>&1 | sed 's/^/    /' || code=$?
   kill "$pid"
   wait "$pid" 2>/dev/null || true
+  trap - EXIT
   [[ $code == 0 ]] || die 'the pull failed' "the daemon's log is $LOG"
 }
 
@@ -278,8 +288,10 @@ show_answer() {
 }
 
 say_next() {
+  local skiff
+  printf -v skiff %q "$SKIFF"
   step 'Go on'
-  say "$SKIFF ps, logs, exec, pull, run ... (-h explains)"
+  say "$skiff ps, logs, exec, pull, run ... (-h explains)"
   say "crictl pods; crictl ps; crictl exec -s ID ...   (scripts/tools.sh crictl brings it)"
   [[ $MODE == host ]] || say "where its network is: sudo nsenter -t $(resident) -m -n -C"
   say "sudo scripts/up.sh --down   ends all of it"
@@ -323,7 +335,7 @@ remove_chains() {
 cni_chains() { iptables-save -t "$1" 2>/dev/null | sed -n 's/^:\(CNI-[^ ]*\) .*/\1/p' | tac; }
 
 down() {
-  local view path
+  local view path pid
   [[ -d $RECORD ]] || die 'there is nothing that up.sh started'
   need_node
   MODE=$(recorded mode)
@@ -331,7 +343,10 @@ down() {
     say 'the daemon is gone: it comes up once more, to remove what it left'
     start_daemon
   fi
-  if daemon_pid >/dev/null; then remove_pods; fi
+  if pid=$(daemon_pid); then
+    await_daemon "$pid"
+    remove_pods
+  fi
   stop_daemon
   if [[ $MODE == host ]]; then
     remove_chains
@@ -357,8 +372,8 @@ up() {
   mkdir -p "$RECORD"
   MODE=$(recorded mode) || {
     if controllers_missing; then MODE=private; else MODE=host; fi
-    echo "$MODE" >"$RECORD/mode"
     for table in nat filter; do cni_chains "$table" | sed "s/^/$table /"; done >"$RECORD/chains"
+    echo "$MODE" >"$RECORD/mode"
   }
   write_files
   if [[ $MODE == private ]]; then
