@@ -68,7 +68,7 @@ function launch(hall: Hall, row: ContainerRow): Promise<Shim> {
 async function abandon(hall: Hall, row: ContainerRow, shim: Shim): Promise<void> {
   await shim.kill(SIGKILL, true);
   await shim.exited;
-  await hall.running.forget(row);
+  await hall.running.forgetRuntime(row);
   await rm(hall.layout.exitFile(row.id), { force: true });
 }
 

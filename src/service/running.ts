@@ -3,9 +3,11 @@ import { nowNs } from '../base/clock.ts';
 import { SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Rows } from '../base/rows.ts';
+import { settleAll } from '../base/settle.ts';
 import { exitReason } from '../container/exit-reason.ts';
 import type { ContainerRow } from '../container/types.ts';
 import { killCgroup, removeCgroup } from '../os/cgroup.ts';
+import { unmount } from '../os/mount.ts';
 import type { OciRuntime } from '../os/oci-runtime.ts';
 import { type ExitRecord, readExitRecord, type Shim } from '../os/shim.ts';
 import type { Layout } from './layout.ts';
@@ -87,6 +89,11 @@ export class Running {
 
   /** Frees what the OCI runtime and the kernel still keep of a container that has ended; nothing there is fine. */
   async forget(row: ContainerRow): Promise<void> {
+    await settleAll([this.forgetRuntime(row), unmount(row.rootfs.merged)]);
+  }
+
+  /** As `forget`, but the root file system stays mounted: the container can be started again. */
+  async forgetRuntime(row: ContainerRow): Promise<void> {
     await this.#runtimeOf(row.runtimeHandler).delete(row.id, { force: true });
     await removeCgroup(row.cgroupPath);
   }

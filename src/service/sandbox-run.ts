@@ -5,6 +5,7 @@ import { SkiffError } from '../base/errors.ts';
 import { makeDirectory } from '../base/files.ts';
 import { newId } from '../base/id.ts';
 import type { Operation } from '../base/operation.ts';
+import { settleAll } from '../base/settle.ts';
 import { leftAttached } from '../os/cni/cni.ts';
 import { mountTmpfs } from '../os/mount.ts';
 import { pinSandbox, writeNetSysctls } from '../os/namespaces.ts';
@@ -107,11 +108,6 @@ async function forget(hall: Hall, id: string, failures: SkiffError[]): Promise<v
   if (hall.sandboxes.get(id) === undefined) return;
   if (failures.length === 0) await hall.sandboxes.delete(id, { subject: id, what: 'sandbox undone' });
   else await markNotReady(hall, id, failures.map((failure) => failure.message).join('; '));
-}
-
-/** Waits for all, then fails with the first failure: an undo must not run beside a step that still makes things. */
-async function settleAll(steps: Promise<unknown>[]): Promise<void> {
-  for (const result of await Promise.allSettled(steps)) if (result.status === 'rejected') throw result.reason;
 }
 
 function newRow(hall: Hall, id: string, config: SandboxConfig, handler: string): SandboxRow {

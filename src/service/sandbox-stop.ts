@@ -1,5 +1,5 @@
 import type { CallContext } from './api.ts';
-import { endContainer } from './container-stop.ts';
+import { stopContainer } from './container-stop.ts';
 import { emitSandbox } from './emit.ts';
 import type { Hall } from './hall.ts';
 import { containersOf, findSandbox } from './lookup.ts';
@@ -21,10 +21,18 @@ async function stop(hall: Hall, call: CallContext, id: string): Promise<void> {
   await hall.operations.run('StopPodSandbox', id, async (op) => {
     // NOTREADY first: no container may be made in a sandbox that is going.
     const row = await op.step('write row notready', () => markNotReady(hall, id, 'it is being stopped'));
-    await op.step('end containers', () =>
-      Promise.all(containersOf(hall, id).map((container) => endContainer(hall, call, container.id))),
+    const containers = containersOf(hall, id);
+    await op.step('wait for starts', () =>
+      Promise.all(containers.map((container) => hall.calls.change.settled(`start ${container.id}`))),
     );
-    await op.step('tear down', () => teardownSandbox(hall, row));
+    // Taken before the kill: an entry leaves `running` when its container is gone.
+    const containersGone = Promise.all(
+      containers.map((container) => hall.running.get(container.id)?.gone.catch(() => undefined)),
+    );
+    await op.step('end containers', () =>
+      Promise.all(containers.map((container) => stopContainer(hall, call, container.id, 0))),
+    );
+    await op.step('tear down', () => teardownSandbox(hall, row, { containersGone }));
     const stopped = await op.step('write row stopped', () =>
       hall.sandboxes.update(id, (now) => ({ ...now, torndown: true, init: null }), {
         subject: id,

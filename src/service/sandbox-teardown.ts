@@ -1,3 +1,4 @@
+import { settleAll } from '../base/settle.ts';
 import { removeCgroup } from '../os/cgroup.ts';
 import { unmount } from '../os/mount.ts';
 import { unpinSandbox } from '../os/namespaces.ts';
@@ -13,20 +14,27 @@ import type { Hall } from './hall.ts';
  * Gives back all that a sandbox holds of the kernel and of CNI. May be called
  * any number of times, after any crash: what is gone already is fine. When CNI
  * fails the namespace stays, so that the next try finds what it needs.
- * `attached` false: the network is known to hold nothing for it.
+ * `attached` false: the network is known to hold nothing for it. The pod's
+ * cgroup waits for `containersGone`, all else is given back meanwhile.
  */
 export async function teardownSandbox(
   hall: Pick<Hall, 'cni' | 'layout' | 'options'>,
   row: SandboxRow,
-  { attached = true } = {},
+  { attached = true, containersGone = Promise.resolve<unknown>(undefined) } = {},
 ): Promise<void> {
   const init = row.init ?? (await findPodInit(hall.layout.initPidFile(row.id)));
   if (init !== undefined) await killProcess(init);
-  await removePodCgroup(hall, row);
+  await settleAll([
+    containersGone.then(() => removePodCgroup(hall, row)),
+    releaseNamespaces(hall, row, attached),
+    unmount(hall.layout.shm(row.id)),
+  ]);
+  await removeTree(hall.layout.sandboxRun(row.id));
+}
+
+async function releaseNamespaces(hall: Pick<Hall, 'cni'>, row: SandboxRow, attached: boolean): Promise<void> {
   if (attached && row.namespaces.net !== null) await hall.cni.del(networkRequest(row), row.network);
   await unpinSandbox(row.namespaces);
-  await unmount(hall.layout.shm(row.id));
-  await removeTree(hall.layout.sandboxRun(row.id));
 }
 
 /** Removes what the pod has of cgroups beside its containers' own: all where it is the pod's alone, else the init's. */
