@@ -174,6 +174,11 @@ static int run_netns_interfaces(struct call *call)
 	return sys_netns_interfaces(TEXT(0), (struct netns_interface **)&call->data);
 }
 
+static int run_dial_tcp(struct call *call)
+{
+	return sys_dial_tcp(TEXT(0), TEXT(1), NUMBER(2));
+}
+
 static int run_remove_tree(struct call *call)
 {
 	return sys_remove_tree(TEXT(0));
@@ -366,11 +371,13 @@ static const struct binding BINDINGS[] = {
 	{ "killTree", "i", -1, true, run_kill_tree, result_number },
 	{ "pinNamespaces", "s?s?s?sl", -1, true, run_pin_namespaces, NULL },
 	{ "netnsInterfaces", "s", 0, true, run_netns_interfaces, result_interfaces },
+	{ "dialTcp", "ssi", 0, true, run_dial_tcp, result_number },
 	{ "removeTree", "s", 0, true, run_remove_tree, NULL },
 	{ "diskUsage", "s", 0, true, run_disk_usage, result_usage },
 	{ "putFile", "isviiiiiii", 1, false, run_put_file, NULL },
 	{ "openDecoder", "b", -1, false, run_decoder_open, result_decoder },
 	{ "decode", "evv", -1, true, run_decode, result_decoded },
+	{ "decodeNow", "evv", -1, false, run_decode, result_decoded },
 	{ "closeDecoder", "e", -1, false, run_decoder_close, NULL },
 };
 

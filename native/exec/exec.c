@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Where the caller has a pipe here, it gets a byte when the process runs. */
+#define STARTED_FD 3
 /* When nothing ran: the caller finds no pid file then. */
 #define NOT_STARTED 255
 
@@ -67,5 +69,8 @@ int main(int argc, char **argv)
 	if (wait_for(runtime) != 0)
 		return NOT_STARTED;
 	pid_t pid = read_pid(argv[1]);
+	/* The process has the caller's streams from here on. Not every caller asks to be told. */
+	if (pid > 0 && write(STARTED_FD, "", 1) < 0)
+		errno = 0;
 	return pid > 0 ? wait_for(pid) : fail("the runtime wrote no pid");
 }

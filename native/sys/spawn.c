@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -89,6 +90,9 @@ static int prepare(struct child *child)
 	}
 	if (place_stdio(child) < 0)
 		return -1;
+	/* ENOTTY where stdin is no terminal. */
+	if (spawn->setsid)
+		ioctl(STDIN_FILENO, TIOCSCTTY, 0);
 	/* Linux 5.9; before it the descriptors of Node and of this file are close-on-exec anyway. */
 	syscall(SYS_close_range, (unsigned int)spawn->stdio_count, ~0U, 0);
 	if (setrlimit(RLIMIT_NOFILE, &child->nofile) < 0)

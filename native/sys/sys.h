@@ -89,7 +89,7 @@ struct spawn {
 	const char *cwd;  /* NULL: as the parent */
 	const int *stdio; /* by number in the child: a descriptor, SPAWN_NULL or SPAWN_PIPE */
 	size_t stdio_count;
-	bool setsid;
+	bool setsid; /* stdin becomes the session's terminal if it is one */
 	const char *netns; /* NULL: as the parent */
 	bool die_with_parent; /* SIGKILL when the spawning thread ends (PR_SET_PDEATHSIG) */
 };
@@ -138,6 +138,9 @@ struct netns_interface {
 };
 /* `*interfaces` is the caller's to free. Answers how many. */
 int sys_netns_interfaces(const char *path, struct netns_interface **interfaces);
+
+/* dial.c: a TCP socket of the namespace at `netns`, nonblocking, that is connected to `address` or still connecting. */
+int sys_dial_tcp(const char *netns, const char *address, uint16_t port);
 
 /* tree.c: neither crosses a mount point or follows a symbolic link. */
 /* -EBUSY where a mount point is left below `path`; all else is gone then. Nothing there is fine. */

@@ -30,6 +30,7 @@ export interface Spawn {
   cwd: string | null;
   /** Index = the child's descriptor. A pipe is read by the child at 0 and written by it elsewhere. At most 16. */
   stdio: ('null' | 'pipe' | number)[];
+  /** In a session of its own, whose controlling terminal stdin becomes if it is one. */
   setsid: boolean;
   /** File of the network namespace to start in, null = as the parent. */
   netns: string | null;
@@ -84,6 +85,13 @@ export interface NetnsInterface {
   txBytes: string;
   txErrors: string;
   up: boolean;
+}
+
+/** What one run of a decompressor did, in bytes. */
+export interface Decoded {
+  consumed: number;
+  produced: number;
+  ended: boolean;
 }
 
 /** Opaque: the state of one decompression. */
@@ -161,6 +169,11 @@ export interface Native {
   /** Interfaces of the network namespace pinned at `path`. */
   netnsInterfaces(path: Path): Promise<NetnsInterface[]>;
   /**
+   * A TCP socket of the network namespace pinned at `netns`, connected to a literal address, or still connecting where
+   * the listener lets it wait. The descriptor does not block. ECONNREFUSED where nobody listens.
+   */
+  dialTcp(netns: Path, address: string, port: number): Promise<number>;
+  /**
    * Removes `path` and all below it; nothing there is fine. Never follows a symbolic link or enters a mount point:
    * EBUSY where one is left, after all else has gone.
    */
@@ -190,11 +203,9 @@ export interface Native {
    * is the end of a gzip member or zstd frame (another may follow). The two must stay referenced and unchanged, and
    * the decoder without another call, until it resolves. EBADMSG: the data are damaged.
    */
-  decode(
-    decoder: Decoder,
-    input: Buffer,
-    output: Buffer,
-  ): Promise<{ consumed: number; produced: number; ended: boolean }>;
+  decode(decoder: Decoder, input: Buffer, output: Buffer): Promise<Decoded>;
+  /** As `decode`, in this thread. */
+  decodeNow(decoder: Decoder, input: Buffer, output: Buffer): Decoded;
   /** Gives a decoder's memory back; not while it runs. */
   closeDecoder(decoder: Decoder): void;
   /**
