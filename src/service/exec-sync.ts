@@ -1,16 +1,15 @@
-import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, readFile } from 'node:fs/promises';
 import { SkiffError } from '../base/errors.ts';
-import { makeDirectory, namesIn, readFileIfThere } from '../base/files.ts';
-import { newId } from '../base/id.ts';
+import { namesIn } from '../base/files.ts';
 import type { Log } from '../base/log.ts';
 import type { ContainerRow } from '../container/types.ts';
 import type { Process } from '../oci/runtime-spec.ts';
 import { native } from '../os/native.ts';
-import { errorInLog, type OciRuntime } from '../os/oci-runtime.ts';
+import type { OciRuntime } from '../os/oci-runtime.ts';
 import { artefact } from '../os/paths.ts';
 import { type RunResult, run } from '../os/process.ts';
 import type { ExecResult } from './api.ts';
+import { type ExecFiles, execDirectory, execExitCode, withExecFiles } from './exec-files.ts';
 
 /**
  * ExecSync: a command in a running container, to its end. `skiff-exec` is the
@@ -42,12 +41,8 @@ export class ExecSync {
     signal: AbortSignal,
   ): Promise<ExecResult> {
     const runtime = this.#runtimes(container.runtimeHandler);
-    const action = `exec in container ${container.id}`;
-    const directory = join(this.#directory(container.id), newId().slice(0, 16));
-    try {
-      await makeDirectory(directory, 0o700);
-      const files = filesIn(directory);
-      await writeFile(files.processFile, JSON.stringify(process), { mode: 0o600 });
+    const options = { stateDir: this.#stateDir, containerId: container.id, process };
+    return withExecFiles(options, async (files) => {
       const command = runtime.execCommand({ id: container.id, ...files, detach: true, tty: false });
       const result = await run(artefact('skiff-exec'), [files.pidFile, ...command], {
         timeoutMs: timeoutSeconds * 1000,
@@ -55,17 +50,13 @@ export class ExecSync {
         // As the parent of what runs in the container it is what `sweep` finds the rest by.
         outlives: true,
       });
-      return await resultOf(result, files, timeoutSeconds);
-    } catch (cause) {
-      throw SkiffError.from(cause, action);
-    } finally {
-      await native().removeTree(directory);
-    }
+      return resultOf(result, files, timeoutSeconds);
+    });
   }
 
   /** Kills what an earlier daemon was running in a container: nobody waits for it any more. */
   async sweep(containerId: string): Promise<void> {
-    const directory = this.#directory(containerId);
+    const directory = execDirectory(this.#stateDir, containerId);
     const left = await namesIn(directory);
     if (left.length === 0) return;
     for (const pid of await processesNaming(`${directory}/`)) {
@@ -74,24 +65,6 @@ export class ExecSync {
     }
     await native().removeTree(directory);
   }
-
-  #directory(containerId: string): string {
-    return join(this.#stateDir, 'containers', containerId, 'exec');
-  }
-}
-
-interface ExecFiles {
-  processFile: string;
-  logFile: string;
-  pidFile: string;
-}
-
-function filesIn(directory: string): ExecFiles {
-  return {
-    processFile: join(directory, 'process.json'),
-    logFile: join(directory, 'log'),
-    pidFile: join(directory, 'pid'),
-  };
 }
 
 async function resultOf(result: RunResult, files: ExecFiles, timeoutSeconds: number): Promise<ExecResult> {
@@ -100,16 +73,8 @@ async function resultOf(result: RunResult, files: ExecFiles, timeoutSeconds: num
       'deadline_exceeded',
       `the command did not end within ${timeoutSeconds} s and was killed`,
     );
-  const started = (await readFileIfThere(files.pidFile)) !== undefined;
-  if (started && result.code !== null)
-    return { stdout: result.stdout, stderr: result.stderr, exitCode: result.code };
-  // The peers answer UNKNOWN for a command that cannot be started, and the kubelet shows the text as it is.
-  const said =
-    errorInLog((await readFileIfThere(files.logFile)) ?? '') ?? result.stderr.toString('utf8').trim();
-  throw new SkiffError(
-    'unknown',
-    said || `the command was not started (${result.code ?? `signal ${result.signal}`})`,
-  );
+  const exitCode = await execExitCode(files, result.code, result.stderr.toString('utf8').trim());
+  return { stdout: result.stdout, stderr: result.stderr, exitCode };
 }
 
 /** Processes with an argument that begins with `prefix`. */
