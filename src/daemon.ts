@@ -34,6 +34,8 @@ import { recover } from './service/recover.ts';
 import { Running } from './service/running.ts';
 import { runtimeService } from './service/runtime-service.ts';
 import { Stats } from './service/stats.ts';
+import { streamingService } from './service/streaming.ts';
+import { StreamServer, type StreamServerOptions } from './streaming/server.ts';
 
 /** Where `ip netns` and CNI daemons look for network namespaces. */
 const NETNS_DIR = '/run/netns';
@@ -66,7 +68,8 @@ export async function runDaemon(
   await recover(hall);
   const runtime = runtimeService(hall);
   const images = imageService(hall);
-  const cri = new CriServer({ socket: join(layout.state, 'skiff.sock') }, { runtime, images, log });
+  const streams = new StreamServer(streamOptions(live.current), { service: streamingService(hall), log });
+  const cri = new CriServer({ socket: join(layout.state, 'skiff.sock') }, { runtime, images, streams, log });
   const ops = new OpsServer(
     { path: join(layout.state, 'ops.sock') },
     {
@@ -86,6 +89,8 @@ export async function runDaemon(
   disposal.defer(() => live.stop());
   await ops.listen();
   disposal.defer(() => ops.close());
+  await streams.listen();
+  disposal.defer(() => streams.close());
   await cri.start();
   disposal.defer(() => cri.stop());
   log.info({ version: VERSION, pid: process.pid, containers: hall.running.size }, 'skiff is ready');
@@ -176,6 +181,11 @@ function hallOptions(config: Config, cgroupDriver: CgroupDriver): HallOptions {
     cniConfTemplate: config.cni.confTemplate,
     cniConfDir: config.cni.confDir,
   };
+}
+
+function streamOptions({ streaming }: Config): StreamServerOptions {
+  const { idleTimeout: idleTimeoutMs, creationTimeout: creationTimeoutMs, ...rest } = streaming;
+  return { ...rest, idleTimeoutMs, creationTimeoutMs };
 }
 
 async function makeDirectories(layout: Layout): Promise<void> {

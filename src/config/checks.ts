@@ -8,7 +8,13 @@ const LONGEST_SOCKET = `/containers/${'0'.repeat(64)}/shim.sock`;
 
 /** What is wrong with a configuration whose values are all right one by one. */
 export function checksOf(config: Config): Problem[] {
-  return [...statePath(config), ...defaultRuntime(config), ...runtimePaths(config), ...directories(config)];
+  return [
+    ...statePath(config),
+    ...defaultRuntime(config),
+    ...runtimePaths(config),
+    ...directories(config),
+    ...keyPair(config),
+  ];
 }
 
 function statePath({ state }: Config): Problem[] {
@@ -39,4 +45,13 @@ function runtimePaths({ runtimes }: Config): Problem[] {
 function directories({ root, state }: Config): Problem[] {
   if (root !== state) return [];
   return [{ path: ['state'], text: `expected another directory than root, found the same, ${root}` }];
+}
+
+function keyPair({ streaming }: Config): Problem[] {
+  const { tls, tlsCertFile, tlsKeyFile } = streaming;
+  if ((tlsCertFile === '') === (tlsKeyFile === '') && (tls || tlsCertFile === '')) return [];
+  const text = tls
+    ? 'expected both of tls_cert_file and tls_key_file, or none for a certificate that is made at start'
+    : 'expected tls = true where there are tls_cert_file and tls_key_file';
+  return [{ path: ['streaming', 'tls'], text }];
 }

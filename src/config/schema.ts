@@ -206,6 +206,32 @@ export const schema = v.object(
       },
       'Containers.',
     ),
+    streaming: section(
+      {
+        address: key(
+          matching(/^(\[[\da-fA-F:]+\]|[^:\s]*):\d{1,5}$/, 'a text such as "127.0.0.1:0"'),
+          '127.0.0.1:0',
+          {
+            description:
+              'Where clients of exec, attach and port-forward connect; port 0 is any that is free.',
+          },
+        ),
+        tls: key(flag(), false, {
+          description: 'Serve TLS there, with the key pair below or with one that is made at every start.',
+        }),
+        tls_cert_file: key(text('the path of a PEM file'), '', {
+          description: 'PEM file with the certificate, and those between it and its authority.',
+        }),
+        tls_key_file: key(text('the path of a PEM file'), '', { description: 'PEM file with its key.' }),
+        idle_timeout: key(duration(), '4h', {
+          description: 'A connection on which nothing moves for so long is closed; "0s" = never.',
+        }),
+        creation_timeout: key(duration(), '30s', {
+          description: 'How long a client may take to open its streams.',
+        }),
+      },
+      'Exec, attach and port-forward.',
+    ),
     stop: section(
       {
         kill_timeout: key(duration(), '10s', {

@@ -13,6 +13,7 @@ import type { Log } from '../base/log.ts';
 import { listenPrivate } from '../base/unix-socket.ts';
 import { within } from '../base/wait.ts';
 import type { ImageApi, RuntimeApi } from '../service/api.ts';
+import type { StreamUrls } from '../service/streaming.ts';
 import { type CallRecord, Calls } from './call.ts';
 import { containerHandlers } from './container-handlers.ts';
 import { imageHandlers } from './image-handlers.ts';
@@ -20,6 +21,7 @@ import { dropLongDeadlines } from './long-deadline.ts';
 import { imageService, runtimeService } from './proto.ts';
 import { runtimeHandlers } from './runtime-handlers.ts';
 import { sandboxHandlers } from './sandbox-handlers.ts';
+import { streamingHandlers } from './streaming-handlers.ts';
 
 /** Largest request, in bytes: what a kubelet allows for a reply. */
 const MAX_REQUEST = 16 * 1024 * 1024;
@@ -37,6 +39,8 @@ export interface CriServerOptions {
 export interface CriServerDeps {
   runtime: RuntimeApi;
   images: ImageApi;
+  /** Where clients of Exec, Attach and PortForward are sent. */
+  streams: StreamUrls;
   log: Log;
   /** Told of every call that has ended. */
   onCall?: (record: CallRecord) => void;
@@ -68,6 +72,7 @@ export class CriServer {
       ...runtimeHandlers(deps.runtime, this.#calls),
       ...sandboxHandlers(deps.runtime, this.#calls),
       ...containerHandlers(deps.runtime, this.#calls),
+      ...streamingHandlers(deps.streams, this.#calls),
     });
     this.#serve(imageService as unknown as Service, imageHandlers(deps.images, this.#calls));
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());

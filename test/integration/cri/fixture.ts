@@ -7,6 +7,7 @@ import type { CallRecord } from '../../../src/cri/call.ts';
 import { type CriClient, createClient } from '../../../src/cri/client.ts';
 import { CriServer } from '../../../src/cri/server.ts';
 import type { ImageApi, RuntimeApi } from '../../../src/service/api.ts';
+import type { StreamUrls } from '../../../src/service/streaming.ts';
 
 export interface LogLine {
   level: number;
@@ -32,6 +33,7 @@ export async function serve(
   t: TestContext,
   runtime: Partial<RuntimeApi>,
   images: Partial<ImageApi> = {},
+  streams: Partial<StreamUrls> = {},
 ): Promise<Served> {
   const directory = await mkdtemp(join(tmpdir(), 'sk-'));
   const socket = join(directory, 'run/skiff.sock');
@@ -46,6 +48,7 @@ export async function serve(
         ...runtime,
       } as RuntimeApi,
       images: images as ImageApi,
+      streams: streams as StreamUrls,
       log,
       onCall: (record) => calls.push(record),
     },

@@ -13,6 +13,7 @@ import type { CallOptions } from '../../../src/cri/client.ts';
 import { imageService, message, runtimeService } from '../../../src/cri/proto.ts';
 import { CriServer } from '../../../src/cri/server.ts';
 import type { ImageApi, RuntimeApi } from '../../../src/service/api.ts';
+import type { StreamUrls } from '../../../src/service/streaming.ts';
 import { containerRow, imageRow, sandboxRow } from '../../unit/cri/fixtures.ts';
 import { serve } from './fixture.ts';
 
@@ -24,9 +25,6 @@ const NOT_SERVED = [
   'StreamPodSandboxStats',
   'StreamPodSandboxMetrics',
   'StreamImages',
-  'Exec',
-  'Attach',
-  'PortForward',
   'CheckpointContainer',
   'CheckpointPod',
   'RestorePod',
@@ -54,7 +52,12 @@ function newServer(socket: string): CriServer {
   const none = {} as unknown;
   return new CriServer(
     { socket },
-    { runtime: none as RuntimeApi, images: none as ImageApi, log: silentLog() },
+    {
+      runtime: none as RuntimeApi,
+      images: none as ImageApi,
+      streams: none as StreamUrls,
+      log: silentLog(),
+    },
   );
 }
 
