@@ -7,9 +7,20 @@ const MAGIC_BYTES = 4;
 const ZSTD_MAGIC = 0xfd2f_b528;
 /** Skippable frames have any of sixteen magic numbers (RFC 8878, section 3.1.2). */
 const SKIPPABLE_MAGIC = 0x184d_2a50;
-/** Packed bytes that are gathered for one run: a run goes to another thread, which costs more than to copy them. */
-const GATHER = 128 << 10;
-const CHUNK = 512 << 10;
+/** Packed bytes that are gathered for one run: it may go to another thread, which costs more than to copy them. */
+const GATHER = 256 << 10;
+const CHUNK = 1 << 20;
+const EMPTY = Buffer.alloc(0);
+
+export interface InflateOptions {
+  /** For messages. */
+  what: string;
+  /**
+   * Asked before each run: decompress in another thread while the reader works? Where other
+   * layers keep all processors busy, each change of threads is a wait and wins nothing.
+   */
+  ahead: () => boolean;
+}
 
 /** What a blob is packed with, by its first bytes: media types are wrong too often. */
 export function compressionOf(head: Uint8Array): Compression {
@@ -23,10 +34,12 @@ export function compressionOf(head: Uint8Array): Compression {
 /**
  * The tar stream in a packed layer: plain, gzip (also of several members) or
  * zstd (also of several frames, skippable ones left out). A chunk is good until
- * the next one is asked for: its buffer is used again. While the reader works on one chunk, another
- * thread decompresses the next.
+ * the next one is asked for: its buffer is used again.
  */
-export async function* inflate(source: AsyncIterable<Uint8Array>, what: string): AsyncGenerator<Uint8Array> {
+export async function* inflate(
+  source: AsyncIterable<Uint8Array>,
+  options: InflateOptions,
+): AsyncGenerator<Uint8Array> {
   const chunks = source[Symbol.asyncIterator]();
   try {
     const head: Uint8Array[] = [];
@@ -40,7 +53,7 @@ export async function* inflate(source: AsyncIterable<Uint8Array>, what: string):
     const whole = rejoined(first, chunks);
     const compression = compressionOf(first);
     if (compression === 'none') yield* whole;
-    else yield* decompressed(compression, whole, what);
+    else yield* decompressed(compression, whole, options);
   } finally {
     await chunks.return?.();
   }
@@ -54,89 +67,104 @@ async function* rejoined(first: Uint8Array, rest: AsyncIterator<Uint8Array>): As
 async function* decompressed(
   compression: 'gzip' | 'zstd',
   source: AsyncGenerator<Uint8Array>,
-  what: string,
+  options: InflateOptions,
 ): AsyncGenerator<Uint8Array> {
-  const inflater = new Inflater(source, native().openDecoder(compression === 'zstd'), what);
-  const [even, odd] = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)];
-  let ahead = inflater.fill(even);
+  const decoder = native().openDecoder(compression === 'zstd');
   try {
-    for (let turn = 1; ; turn++) {
-      const chunk = await ahead;
-      if (chunk.length === 0) return;
-      ahead = inflater.fill(turn % 2 === 0 ? even : odd);
-      // Told when it is waited for; until then the reader may fail first.
-      ahead.catch(() => undefined);
-      yield chunk;
-    }
+    yield* inTurns(new Gathering(source), decoder, options);
   } finally {
-    // The decoder must not be freed under a run.
-    await ahead.catch(() => undefined);
-    inflater.close();
+    native().closeDecoder(decoder);
   }
 }
 
-/** A decoder with its input. */
-class Inflater {
-  readonly #source: AsyncGenerator<Uint8Array>;
-  readonly #decoder: Decoder;
-  readonly #what: string;
-  readonly #gathered = Buffer.allocUnsafeSlow(GATHER);
-  /** What of `#gathered` is still to be decoded. */
-  #input: Buffer = Buffer.alloc(0);
-  /** What came from the source and had no room. */
-  #chunk: Uint8Array = this.#input;
-  #sourceEnded = false;
-  #complete = false;
-
-  constructor(source: AsyncGenerator<Uint8Array>, decoder: Decoder, what: string) {
-    this.#source = source;
-    this.#decoder = decoder;
-    this.#what = what;
-  }
-
-  /** Decompresses into `output`: the part that was filled, empty at the end. */
-  async fill(output: Buffer): Promise<Buffer> {
-    for (;;) {
-      if (this.#input.length === 0) await this.#gather();
-      const last = this.#input.length === 0;
-      const { consumed, produced, ended } = await this.#decode(output);
-      this.#input = this.#input.subarray(consumed);
-      this.#complete = ended;
-      if (produced > 0) return output.subarray(0, produced);
-      if (!last) continue;
-      if (this.#complete) return output.subarray(0, 0);
-      throw new SkiffError('data_loss', `unpack ${this.#what}: the packed data end too early`);
+/** Two buffers: while the reader has one, the next run fills the other. */
+async function* inTurns(
+  source: Gathering,
+  decoder: Decoder,
+  { what, ahead }: InflateOptions,
+): AsyncGenerator<Uint8Array> {
+  const buffers = [Buffer.allocUnsafeSlow(CHUNK), Buffer.allocUnsafeSlow(CHUNK)];
+  const run = async (input: Buffer, output: Buffer) => {
+    try {
+      return ahead()
+        ? await native().decode(decoder, input, output)
+        : native().decodeNow(decoder, input, output);
+    } catch (cause) {
+      throw runError(what, cause);
     }
+  };
+  const fill = async (turn: number): Promise<Buffer> => {
+    const output = buffers[turn % 2] ?? EMPTY;
+    for (;;) {
+      const input = await source.rest();
+      const { consumed, produced, ended } = await run(input, output);
+      source.skip(consumed);
+      if (produced > 0) return output.subarray(0, produced);
+      if (input.length > 0) continue;
+      if (!ended) throw tooShort(what);
+      return EMPTY;
+    }
+  };
+  let next = fill(0);
+  try {
+    for (let turn = 1; ; turn++) {
+      const chunk = await next;
+      if (chunk.length === 0) return;
+      next = fill(turn);
+      // Told when it is waited for; until then the reader may fail first.
+      next.catch(() => undefined);
+      yield chunk;
+    }
+  } finally {
+    // The decoder must not be closed under a run.
+    await next.catch(() => undefined);
+  }
+}
+
+/** The source's bytes in large pieces, in one buffer that is used again. */
+class Gathering {
+  readonly #source: AsyncGenerator<Uint8Array>;
+  readonly #buffer = Buffer.allocUnsafeSlow(GATHER);
+  #rest: Buffer = EMPTY;
+  /** What came from the source and had no room. */
+  #chunk: Uint8Array = EMPTY;
+  #ended = false;
+
+  constructor(source: AsyncGenerator<Uint8Array>) {
+    this.#source = source;
   }
 
-  close(): void {
-    native().closeDecoder(this.#decoder);
-  }
-
-  async #gather(): Promise<void> {
+  /** What has not been skipped, or what comes next; empty at the end. */
+  async rest(): Promise<Buffer> {
+    if (this.#rest.length > 0) return this.#rest;
     let length = 0;
-    while (length < GATHER) {
-      if (this.#chunk.byteLength === 0) {
-        if (this.#sourceEnded) break;
-        const next = await this.#source.next();
-        this.#sourceEnded = next.done === true;
-        if (!next.done) this.#chunk = next.value;
-        continue;
-      }
+    while (length < GATHER && (this.#chunk.byteLength > 0 || !this.#ended)) {
+      if (this.#chunk.byteLength === 0) await this.#next();
       const part = this.#chunk.subarray(0, GATHER - length);
-      this.#gathered.set(part, length);
+      this.#buffer.set(part, length);
       length += part.byteLength;
       this.#chunk = this.#chunk.subarray(part.byteLength);
     }
-    this.#input = this.#gathered.subarray(0, length);
+    this.#rest = this.#buffer.subarray(0, length);
+    return this.#rest;
   }
 
-  async #decode(output: Buffer) {
-    try {
-      return await native().decode(this.#decoder, this.#input, output);
-    } catch (cause) {
-      if (errnoOf(cause) !== 'EBADMSG') throw SkiffError.from(cause, `unpack ${this.#what}`);
-      throw new SkiffError('data_loss', `unpack ${this.#what}: the packed data are damaged`, { cause });
-    }
+  skip(count: number): void {
+    this.#rest = this.#rest.subarray(count);
   }
+
+  async #next(): Promise<void> {
+    const next = await this.#source.next();
+    if (next.done) this.#ended = true;
+    else this.#chunk = next.value;
+  }
+}
+
+function runError(what: string, cause: unknown): SkiffError {
+  if (errnoOf(cause) !== 'EBADMSG') return SkiffError.from(cause, `unpack ${what}`);
+  return new SkiffError('data_loss', `unpack ${what}: the packed data are damaged`, { cause });
+}
+
+function tooShort(what: string): SkiffError {
+  return new SkiffError('data_loss', `unpack ${what}: the packed data end too early`);
 }

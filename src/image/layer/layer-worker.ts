@@ -1,8 +1,8 @@
-import { parentPort } from 'node:worker_threads';
+import { parentPort, workerData } from 'node:worker_threads';
 import { makeThinLayer } from '../../os/thin-layer.ts';
 import { blobBytes } from '../registry/blob.ts';
 import { HttpClient } from '../registry/http.ts';
-import type { FromWorker, LayerResult, LayerTask, ToWorker, UnpackTask } from './protocol.ts';
+import type { FromWorker, LayerResult, LayerTask, ToWorker, UnpackTask, WorkerData } from './protocol.ts';
 import { unpack } from './unpack.ts';
 import { toWire } from './wire-error.ts';
 
@@ -12,6 +12,7 @@ const REPORT_MS = 100;
 const port = parentPort;
 if (port === null) throw new Error('layer-worker.ts runs as a worker thread only');
 
+const { busy } = workerData as WorkerData;
 const running = new Map<number, AbortController>();
 /** Connections are kept from one layer to the next of the same registry. */
 let http: HttpClient | undefined;
@@ -37,9 +38,10 @@ async function run(id: number, task: LayerTask, signal: AbortSignal): Promise<La
   if (task.kind === 'thin')
     return { kind: 'thin', needed: makeThinLayer({ layers: task.layers, directory: task.directory }) };
   const { source, diffId, directory, retry } = task;
-  const bytes = blobBytes(source, { retry }, { http: clientFor(task) }, signal);
+  const bytes = (until: AbortSignal) => blobBytes(source, { retry }, { http: clientFor(task) }, until);
   const { digest, size } = source;
-  const facts = await unpack(bytes, { digest, size, diffId, directory }, signal, reporter(id));
+  const alone = () => Atomics.load(busy, 0) <= 1;
+  const facts = await unpack(bytes, { digest, size, diffId, directory, alone }, signal, reporter(id));
   return { kind: 'unpack', facts };
 }
 

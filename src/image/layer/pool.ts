@@ -2,7 +2,7 @@ import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
 import { SkiffError } from '../../base/errors.ts';
 import { workerUrl } from '../../base/workers.ts';
-import type { FromWorker, LayerResult, LayerTask, ToWorker } from './protocol.ts';
+import type { FromWorker, LayerResult, LayerTask, ToWorker, WorkerData } from './protocol.ts';
 import { fromWire } from './wire-error.ts';
 
 interface Job {
@@ -34,6 +34,8 @@ export class LayerPool {
   readonly #size: number;
   readonly #idleMs: number;
   readonly #members = new Set<Member>();
+  /** How many tasks run, for the workers to see: one number. */
+  readonly #busy = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
   #nextId = 1;
 
   constructor(options: PoolOptions = {}) {
@@ -52,6 +54,7 @@ export class LayerPool {
   ): Promise<LayerResult> {
     signal.throwIfAborted();
     const member = this.#take();
+    Atomics.add(this.#busy, 0, 1);
     const id = this.#nextId++;
     const abort = () => post(member, { kind: 'abort', id });
     signal.addEventListener('abort', abort, { once: true });
@@ -65,6 +68,7 @@ export class LayerPool {
     } finally {
       signal.removeEventListener('abort', abort);
       member.jobs.delete(id);
+      Atomics.sub(this.#busy, 0, 1);
       this.#rest(member);
     }
   }
@@ -86,7 +90,10 @@ export class LayerPool {
   }
 
   #start(): Member {
-    const worker = new Worker(workerUrl('layer-worker'), { resourceLimits: WORKER_LIMITS });
+    const worker = new Worker(workerUrl('layer-worker'), {
+      resourceLimits: WORKER_LIMITS,
+      workerData: { busy: this.#busy } satisfies WorkerData,
+    });
     const member: Member = { worker, jobs: new Map(), idle: undefined };
     this.#members.add(member);
     worker.on('message', (message: FromWorker) => {

@@ -6,6 +6,12 @@ import type { WireError } from './wire-error.ts';
 
 /** Messages between the main thread and the workers that make layers. */
 
+/** What every worker is given. */
+export interface WorkerData {
+  /** One shared number: the tasks that run in all workers together. */
+  busy: Int32Array;
+}
+
 /** Fetch a packed layer and unpack it into `directory`, which is empty. */
 export interface UnpackTask {
   kind: 'unpack';

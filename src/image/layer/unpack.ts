@@ -12,45 +12,47 @@ export interface UnpackOptions {
   diffId: string;
   /** Empty directory that becomes the layer. */
   directory: string;
+  /** True while no other layer is unpacked, so that a second processor may be free to help. */
+  alone: () => boolean;
 }
 
 /**
  * One pass: packed bytes -> digest -> decompressed -> diff id -> files. When it
  * resolves, both digests match; when it rejects, `directory` holds a part and is
- * the caller's to remove.
+ * the caller's to remove. `source` is called once; its signal aborts also where the
+ * archive turns out to be bad, so that nobody waits for the rest of it.
  */
 export async function unpack(
-  source: AsyncIterable<Uint8Array>,
+  source: (signal: AbortSignal) => AsyncIterable<Uint8Array>,
   options: UnpackOptions,
   signal: AbortSignal,
   onBytes: (count: number) => void,
 ): Promise<LayerFacts> {
-  const what = `layer ${options.digest}`;
-  const packed = verified(source, { digest: options.digest, size: options.size, what }, onBytes);
-  const tar = verified(inflate(packed, what), {
-    digest: options.diffId,
-    size: null,
-    what: `${what}, unpacked,`,
-  });
+  const { digest, size, diffId, alone } = options;
+  const what = `layer ${digest}`;
+  const over = new AbortController();
+  const bytes = source(AbortSignal.any([signal, over.signal]));
+  const packed = verified(bytes, { digest, size, what }, onBytes);
+  const inflated = inflate(packed, { what, ahead: alone });
+  const tar = verified(inflated, { digest: diffId, size: null, what: `${what}, unpacked,` });
   const writer = new LayerWriter(options.directory);
   const untar = new Untar({ writer });
-  try {
-    for await (const chunk of tar) {
+  const step = (work: () => void) => {
+    try {
       signal.throwIfAborted();
-      of(what, () => untar.write(chunk));
+      work();
+    } catch (cause) {
+      over.abort(cause);
+      if (signal.aborted) throw cause;
+      // Damaged bytes may be no tar archive long before their digest is known: then too it is told of which layer they are.
+      throw SkiffError.from(cause, `unpack ${what}`);
     }
-    of(what, () => untar.end());
+  };
+  try {
+    for await (const chunk of tar) step(() => untar.write(chunk));
+    step(() => untar.end());
     return writer.finish();
   } finally {
     writer.close();
-  }
-}
-
-/** Damaged bytes may be no tar archive long before their digest is known: then too it is told of which layer they are. */
-function of(what: string, step: () => void): void {
-  try {
-    step();
-  } catch (cause) {
-    throw SkiffError.from(cause, `unpack ${what}`);
   }
 }

@@ -49,8 +49,14 @@ async function unpackInto(directory: string, tar: Buffer): Promise<LayerFacts> {
   async function* source() {
     for (let at = 0; at < packed.length; at += 30_000) yield packed.subarray(at, at + 30_000);
   }
-  const options = { digest: digestOf(packed), size: packed.length, diffId: digestOf(tar), directory };
-  return unpack(source(), options, new AbortController().signal, () => undefined);
+  const options = {
+    digest: digestOf(packed),
+    size: packed.length,
+    diffId: digestOf(tar),
+    directory,
+    alone: () => false,
+  };
+  return unpack(source, options, new AbortController().signal, () => undefined);
 }
 
 /** Holes at the beginning, in between and at the end; more parts than one header or extension holds; none at all. */
@@ -289,10 +295,24 @@ describe('entries', () => {
       size: packed.length,
       diffId: digestOf('other'),
       directory: newLayer(),
+      alone: () => true,
     };
     await assert.rejects(
-      unpack(source(), options, new AbortController().signal, () => undefined),
+      unpack(source, options, new AbortController().signal, () => undefined),
       /unpacked,: content has digest/,
+    );
+  });
+
+  it('a bad archive is told at once, though the rest of it does not come', async () => {
+    const tar = Buffer.alloc(4096, 'no archive ');
+    async function* source(signal: AbortSignal) {
+      yield tar;
+      await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    }
+    const options = { digest: digestOf(tar), size: 1 << 20, diffId: digestOf(tar), directory: newLayer() };
+    await assert.rejects(
+      unpack(source, { ...options, alone: () => true }, new AbortController().signal, () => undefined),
+      /checksum of a header/,
     );
   });
 

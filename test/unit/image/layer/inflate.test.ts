@@ -20,6 +20,7 @@ async function all(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 const text = Buffer.from('all work and no play '.repeat(40_000));
 const noise = randomBytes(900_000);
+const options = { what: 'layer x', ahead: () => true };
 const both = Buffer.concat([text, noise]);
 
 function skippable(length: number): Buffer {
@@ -50,15 +51,18 @@ describe('inflate', () => {
   ];
   for (const [name, packed] of forms)
     for (const size of [1 << 20, 65_536, 997])
-      it(`unpacks ${name} in chunks of ${size}`, async () => {
-        assert.ok((await all(inflate(chunks(packed, size), 'layer x'))).equals(both));
-      });
+      for (const ahead of [false, true])
+        it(`unpacks ${name} in chunks of ${size}${ahead ? ', ahead' : ''}`, async () => {
+          assert.ok(
+            (await all(inflate(chunks(packed, size), { what: 'layer x', ahead: () => ahead }))).equals(both),
+          );
+        });
 
   it('single bytes at a time', async () => {
     const packed = Buffer.concat([zstdCompressSync(Buffer.from('ab')), zstdCompressSync(Buffer.from('cd'))]);
-    assert.equal((await all(inflate(chunks(packed, 1), 'layer x'))).toString(), 'abcd');
-    assert.equal((await all(inflate(chunks(gzipSync('abcd'), 1), 'layer x'))).toString(), 'abcd');
-    assert.equal((await all(inflate(chunks(Buffer.alloc(0), 1), 'layer x'))).length, 0);
+    assert.equal((await all(inflate(chunks(packed, 1), options))).toString(), 'abcd');
+    assert.equal((await all(inflate(chunks(gzipSync('abcd'), 1), options))).toString(), 'abcd');
+    assert.equal((await all(inflate(chunks(Buffer.alloc(0), 1), options))).length, 0);
   });
 
   for (const [name, packed] of [
@@ -67,7 +71,7 @@ describe('inflate', () => {
   ] as const) {
     it(`a cut ${name} stream is an error`, async () => {
       await assert.rejects(
-        all(inflate(chunks(packed.subarray(0, packed.length - 9), 65_536), 'layer x')),
+        all(inflate(chunks(packed.subarray(0, packed.length - 9), 65_536), options)),
         (error) => isCode(error, 'data_loss'),
       );
     });
@@ -75,7 +79,7 @@ describe('inflate', () => {
       const damaged = Buffer.from(packed);
       // The first block's header and tables: a raw block that is damaged is the digest's to find.
       damaged.fill(0xff, 6, 400);
-      await assert.rejects(all(inflate(chunks(damaged, 65_536), 'layer x')), (error) =>
+      await assert.rejects(all(inflate(chunks(damaged, 65_536), options)), (error) =>
         isCode(error, 'data_loss'),
       );
     });
@@ -86,7 +90,7 @@ describe('inflate', () => {
       yield gzipSync(both).subarray(0, 100_000);
       throw new Error('cut');
     }
-    await assert.rejects(all(inflate(failing(), 'layer x')), /^Error: cut$/);
+    await assert.rejects(all(inflate(failing(), options)), /^Error: cut$/);
   });
 
   it('a reader that stops ends the source', async () => {
@@ -98,7 +102,7 @@ describe('inflate', () => {
         ended = true;
       }
     }
-    for await (const _ of inflate(endless(), 'layer x')) break;
+    for await (const _ of inflate(endless(), options)) break;
     assert.ok(ended);
   });
 });
