@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
+
+#define OUTCOME_MS 50
 
 struct dialing {
 	int netns;
@@ -31,6 +34,18 @@ static int parse_address(const char *address, uint16_t port, struct dialing *dia
 	return 0;
 }
 
+/* The errno of a connection that is being made, 0 = none so far. */
+static int outcome(int fd)
+{
+	struct pollfd ready = { .fd = fd, .events = POLLOUT };
+	int error = 0;
+	socklen_t length = sizeof error;
+	/* On the loopback it is known at once, unless the listener's queue is full. */
+	if (poll(&ready, 1, OUTCOME_MS) < 0 || getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) < 0)
+		return errno;
+	return error;
+}
+
 static int dial_here(void *argument)
 {
 	struct dialing *dialing = argument;
@@ -39,9 +54,11 @@ static int dial_here(void *argument)
 	cleanup_close int fd = socket(dialing->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -errno;
-	/* On the loopback a refusal is known at once; only a listener whose queue is full lets a client wait. */
-	if (connect(fd, (struct sockaddr *)&dialing->address, dialing->length) < 0 && errno != EINPROGRESS)
-		return -errno;
+	if (connect(fd, (struct sockaddr *)&dialing->address, dialing->length) < 0) {
+		int error = errno == EINPROGRESS ? outcome(fd) : errno;
+		if (error != 0)
+			return -error;
+	}
 	int connected = fd;
 	fd = -1;
 	return connected;
