@@ -115,7 +115,11 @@ function acceptWebSocket({ request, socket, head }: Upgrade, protocol: string): 
     clientTracking: false,
     perMessageDeflate: false,
     maxPayload: MAX_MESSAGE,
-    handleProtocols: () => protocol,
+  });
+  // Agreed already. ws takes tokens only for names, which that of the tunnel, with its slash, is not.
+  delete request.headers['sec-websocket-protocol'];
+  server.on('headers', (headers) => {
+    if (protocol !== '') headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
   });
   return new Promise((resolve, reject) => {
     socket.once('close', () => reject(new SkiffError('canceled', 'the client went away')));

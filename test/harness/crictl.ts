@@ -31,6 +31,11 @@ export class Crictl {
     return new Crictl(await tool('crictl'), config, daemon.directory);
   }
 
+  /** The whole command line, for who starts it otherwise. */
+  line(...args: string[]): [program: string, args: string[]] {
+    return [this.#program, ['--config', this.#config, ...args]];
+  }
+
   /** Runs crictl; the exit code with all output, whatever it is. */
   try(...args: string[]): Promise<CrictlResult> {
     return new Promise((resolve) => {
