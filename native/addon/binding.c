@@ -385,6 +385,7 @@ NAPI_MODULE_INIT(/* napi_env env, napi_value exports */)
 {
 	napi_value wait;
 	sys_spawn_init();
+	sys_memory_init();
 	if (!call_define(env, exports, BINDINGS, sizeof BINDINGS / sizeof *BINDINGS) ||
 	    napi_create_function(env, "waitPid", NAPI_AUTO_LENGTH, wait_pid, NULL, &wait) != napi_ok ||
 	    napi_set_named_property(env, exports, "waitPid", wait) != napi_ok)

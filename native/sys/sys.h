@@ -59,6 +59,9 @@ int sys_set_cloexec(int fd);
 int sys_flock(const char *path);
 int sys_syncfs(const char *path);
 
+/* memory.c: has the C library give freed memory back. For a process that lives long and has little in use. */
+void sys_memory_init(void);
+
 /* xattr.c: `path` is one name below `dirfd`, not followed; "" is the descriptor itself (also an O_PATH one). */
 int sys_setxattrat(int dirfd, const char *path, const char *name, const void *value, size_t length);
 /* `*value` is the caller's to free. */

@@ -26,8 +26,8 @@ export interface PoolOptions {
 
 const DEFAULT_SIZE = Math.min(Math.max(availableParallelism(), 2), 4);
 const DEFAULT_IDLE_MS = 10_000;
-/** Young garbage only: a worker holds a few chunks at a time. */
-const WORKER_LIMITS = { maxYoungGenerationSizeMb: 8 };
+/** Small, because what a worker reads from its socket is freed when its young garbage is. */
+const WORKER_LIMITS = { maxYoungGenerationSizeMb: 2 };
 
 /** Worker threads that make layers, started when there is work and ended when there is none. */
 export class LayerPool {
