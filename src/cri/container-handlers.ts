@@ -1,10 +1,12 @@
 import { SkiffError } from '../base/errors.ts';
 import type { ContainerRow } from '../container/types.ts';
-import type { RuntimeApi } from '../service/api.ts';
+import type { ContainerStats, RuntimeApi } from '../service/api.ts';
 import type { Calls } from './call.ts';
-import { EncodedList } from './encoded-list.ts';
+import { EncodedList, type WithBytes } from './encoded-list.ts';
 import type { ListContainersRequest__Output } from './gen/runtime/v1/ListContainersRequest.ts';
 import type { RuntimeServiceHandlers } from './gen/runtime/v1/RuntimeService.ts';
+import type { StreamContainerStatsRequest__Output } from './gen/runtime/v1/StreamContainerStatsRequest.ts';
+import type { StreamContainersRequest__Output } from './gen/runtime/v1/StreamContainersRequest.ts';
 import { message } from './proto.ts';
 import { containerConfig } from './translate/container-config.ts';
 import { containerMessage, containerStatus } from './translate/container-status.ts';
@@ -17,6 +19,9 @@ import { containerStats } from './translate/stats.ts';
 /** The RPCs about containers. */
 export function containerHandlers(api: RuntimeApi, calls: Calls) {
   const list = new EncodedList<ContainerRow>((row) => message('Container').serialize(containerMessage(row)));
+  const stats = new EncodedList<ContainerStats>((one) =>
+    message('ContainerStats').serialize(containerStats(one)),
+  );
   return {
     CreateContainer: calls.unary('CreateContainer', async (context, request) => ({
       container_id: await api.createContainer(
@@ -42,9 +47,14 @@ export function containerHandlers(api: RuntimeApi, calls: Calls) {
       const status = await api.containerStatus(containerId(request), request.verbose);
       return { status: containerStatus(status), info: verboseInfo(status.info) };
     }),
-    /** Answers bytes: see `listsAsBytes` in server.ts. */
     ListContainers: calls.unary('ListContainers', (_, request: ListContainersRequest__Output) =>
       list.join(api.listContainers(containerFilter(request.filter))),
+    ),
+    StreamContainers: calls.serverStream(
+      'StreamContainers',
+      async function* (_, request: StreamContainersRequest__Output) {
+        yield* list.batches(api.listContainers(containerFilter(request.filter)));
+      },
     ),
     UpdateContainerResources: calls.unary('UpdateContainerResources', async (context, request) => {
       const id = containerId(request);
@@ -66,10 +76,19 @@ export function containerHandlers(api: RuntimeApi, calls: Calls) {
       stats: containerStats(await api.containerStats(containerId(request))),
     })),
     ListContainerStats: calls.unary('ListContainerStats', async (_, request) => {
-      const stats = await api.listContainerStats(containerFilter(request.filter));
-      return { stats: stats.map(containerStats) };
+      const rows = await api.listContainerStats(containerFilter(request.filter));
+      return { stats: rows.map(containerStats) };
     }),
-  } satisfies Partial<Omit<RuntimeServiceHandlers, 'ListContainers'>> & { ListContainers: unknown };
+    StreamContainerStats: calls.serverStream(
+      'StreamContainerStats',
+      async function* (_, request: StreamContainerStatsRequest__Output) {
+        yield* stats.batches(await api.listContainerStats(containerFilter(request.filter)));
+      },
+    ),
+  } satisfies WithBytes<
+    RuntimeServiceHandlers,
+    'ListContainers' | 'StreamContainers' | 'StreamContainerStats'
+  >;
 }
 
 function containerId(request: { container_id: string }): string {

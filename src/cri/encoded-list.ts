@@ -1,5 +1,12 @@
-/** Tag of field 1, length-delimited: where both ListContainers and ListPodSandbox keep their items. */
+/** Tag of field 1, length-delimited: where every List and Stream reply keeps its items. */
 const ITEM_TAG = 0x0a;
+
+/** Bytes after which a streamed list starts its next message: far below the 16 MiB that a kubelet takes. */
+const BATCH_BYTES = 256 * 1024;
+
+/** The handlers of a service of which those named `Bytes` answer bytes: see `listsAsBytes` in server.ts. */
+export type WithBytes<Handlers, Bytes extends keyof Handlers> = Partial<Omit<Handlers, Bytes>> &
+  Record<Bytes, unknown>;
 
 /**
  * Reply bytes of a list whose items are rows. Rows are replaced when they change and never mutated, so the
@@ -17,6 +24,26 @@ export class EncodedList<Row extends object> {
   /** The bytes of a reply message that holds `rows` in this order. */
   join(rows: readonly Row[]): Buffer {
     return Buffer.concat(rows.map((row) => this.#item(row)));
+  }
+
+  /**
+   * The bytes of the messages that together hold `rows`, in order: none for no rows, and none without an
+   * item. A row is encoded when its message is asked for, so a slow reader keeps no more than one in memory.
+   */
+  *batches(rows: readonly Row[], limit = BATCH_BYTES): Generator<Buffer, void, void> {
+    let batch: Buffer[] = [];
+    let size = 0;
+    for (const row of rows) {
+      const item = this.#item(row);
+      if (size > 0 && size + item.length > limit) {
+        yield Buffer.concat(batch, size);
+        batch = [];
+        size = 0;
+      }
+      batch.push(item);
+      size += item.length;
+    }
+    if (size > 0) yield Buffer.concat(batch, size);
   }
 
   #item(row: Row): Buffer {

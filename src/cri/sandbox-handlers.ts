@@ -1,12 +1,15 @@
 import type { SandboxRow } from '../sandbox/types.ts';
-import type { RuntimeApi } from '../service/api.ts';
+import type { RuntimeApi, SandboxStats } from '../service/api.ts';
 import type { Calls } from './call.ts';
-import { EncodedList } from './encoded-list.ts';
+import { EncodedList, type WithBytes } from './encoded-list.ts';
 import type { ListPodSandboxRequest__Output } from './gen/runtime/v1/ListPodSandboxRequest.ts';
 import type { RuntimeServiceHandlers } from './gen/runtime/v1/RuntimeService.ts';
+import type { StreamPodSandboxesRequest__Output } from './gen/runtime/v1/StreamPodSandboxesRequest.ts';
+import type { StreamPodSandboxStatsRequest__Output } from './gen/runtime/v1/StreamPodSandboxStatsRequest.ts';
 import { message } from './proto.ts';
 import { required } from './translate/fields.ts';
 import { sandboxFilter } from './translate/filters.ts';
+import { linuxResources } from './translate/resources.ts';
 import { sandboxConfig } from './translate/sandbox-config.ts';
 import { sandboxMessage, sandboxStatusResponse } from './translate/sandbox-status.ts';
 import { sandboxStats } from './translate/stats.ts';
@@ -14,6 +17,9 @@ import { sandboxStats } from './translate/stats.ts';
 /** The RPCs about pod sandboxes. */
 export function sandboxHandlers(api: RuntimeApi, calls: Calls) {
   const list = new EncodedList<SandboxRow>((row) => message('PodSandbox').serialize(sandboxMessage(row)));
+  const stats = new EncodedList<SandboxStats>((one) =>
+    message('PodSandboxStats').serialize(sandboxStats(one)),
+  );
   return {
     RunPodSandbox: calls.unary('RunPodSandbox', async (context, request) => ({
       pod_sandbox_id: await api.runPodSandbox(
@@ -34,17 +40,38 @@ export function sandboxHandlers(api: RuntimeApi, calls: Calls) {
       const id = required(request.pod_sandbox_id, 'pod_sandbox_id');
       return sandboxStatusResponse(await api.podSandboxStatus(id, request.verbose));
     }),
-    /** Answers bytes: see `listsAsBytes` in server.ts. */
     ListPodSandbox: calls.unary('ListPodSandbox', (_, request: ListPodSandboxRequest__Output) =>
       list.join(api.listPodSandbox(sandboxFilter(request.filter))),
     ),
+    StreamPodSandboxes: calls.serverStream(
+      'StreamPodSandboxes',
+      async function* (_, request: StreamPodSandboxesRequest__Output) {
+        yield* list.batches(api.listPodSandbox(sandboxFilter(request.filter)));
+      },
+    ),
+    UpdatePodSandboxResources: calls.unary('UpdatePodSandboxResources', async (context, request) => {
+      await api.updatePodSandboxResources(context, required(request.pod_sandbox_id, 'pod_sandbox_id'), {
+        overhead: linuxResources(request.overhead),
+        resources: linuxResources(request.resources),
+      });
+      return {};
+    }),
     PodSandboxStats: calls.unary('PodSandboxStats', async (_, request) => {
       const id = required(request.pod_sandbox_id, 'pod_sandbox_id');
       return { stats: sandboxStats(await api.podSandboxStats(id)) };
     }),
     ListPodSandboxStats: calls.unary('ListPodSandboxStats', async (_, request) => {
-      const stats = await api.listPodSandboxStats(sandboxFilter(request.filter));
-      return { stats: stats.map(sandboxStats) };
+      const rows = await api.listPodSandboxStats(sandboxFilter(request.filter));
+      return { stats: rows.map(sandboxStats) };
     }),
-  } satisfies Partial<Omit<RuntimeServiceHandlers, 'ListPodSandbox'>> & { ListPodSandbox: unknown };
+    StreamPodSandboxStats: calls.serverStream(
+      'StreamPodSandboxStats',
+      async function* (_, request: StreamPodSandboxStatsRequest__Output) {
+        yield* stats.batches(await api.listPodSandboxStats(sandboxFilter(request.filter)));
+      },
+    ),
+  } satisfies WithBytes<
+    RuntimeServiceHandlers,
+    'ListPodSandbox' | 'StreamPodSandboxes' | 'StreamPodSandboxStats'
+  >;
 }

@@ -74,7 +74,7 @@ export class CriServer {
       ...containerHandlers(deps.runtime, this.#calls),
       ...streamingHandlers(deps.streams, this.#calls),
     });
-    this.#serve(imageService as unknown as Service, imageHandlers(deps.images, this.#calls));
+    this.#serve(listsAsBytes(imageService as unknown as Service), imageHandlers(deps.images, this.#calls));
     this.#injector = this.#grpc.createConnectionInjector(ServerCredentials.createInsecure());
   }
 
@@ -140,12 +140,24 @@ export class CriServer {
   }
 }
 
-/** The service with the two lists that are polled every second answered by bytes that are ready to send. */
+/** Methods whose handlers answer bytes that are ready to send. */
+const ANSWER_BYTES = [
+  'ListContainers',
+  'ListPodSandbox',
+  'StreamContainers',
+  'StreamContainerStats',
+  'StreamPodSandboxes',
+  'StreamPodSandboxStats',
+  'StreamImages',
+];
+
+/** The service with its long lists left as the bytes that their handlers give: see `EncodedList`. */
 function listsAsBytes(service: Service): Service {
   const asBytes = (method: Method): Method => ({ ...method, responseSerialize: (bytes) => bytes as Buffer });
-  return {
-    ...service,
-    ListContainers: asBytes(service.ListContainers!),
-    ListPodSandbox: asBytes(service.ListPodSandbox!),
-  };
+  return Object.fromEntries(
+    Object.entries(service).map(([name, method]) => [
+      name,
+      ANSWER_BYTES.includes(name) ? asBytes(method) : method,
+    ]),
+  );
 }

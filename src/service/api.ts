@@ -156,6 +156,9 @@ export interface ContainerEvent {
   containers: ContainerView[];
 }
 
+/** Limits of a pod as a whole: what its containers sum up to, and what the pod costs besides. */
+export type PodResources = Pick<SandboxConfig, 'overhead' | 'resources'>;
+
 export interface ImageFsInfo {
   imageFilesystems: FilesystemUsage[];
   containerFilesystems: FilesystemUsage[];
@@ -174,6 +177,12 @@ export interface RuntimeApi {
   podSandboxStatus(id: string, verbose: boolean): Promise<SandboxStatus>;
   /** From memory, at once. Oldest first. */
   listPodSandbox(filter: SandboxFilter): SandboxRow[];
+
+  /**
+   * What the kubelet tells of the pod's limits, whose cgroup it writes itself: kept with the sandbox for who
+   * asks. null = stays as it is.
+   */
+  updatePodSandboxResources(call: CallContext, id: string, change: PodResources): Promise<void>;
 
   createContainer(
     call: CallContext,

@@ -17,6 +17,7 @@ import { containerOf, containersOf, sandboxOf } from './lookup.ts';
 import { removePodSandbox } from './sandbox-remove.ts';
 import { runPodSandbox } from './sandbox-run.ts';
 import { stopPodSandbox } from './sandbox-stop.ts';
+import { updatePodSandboxResources } from './sandbox-update.ts';
 import { runtimeStatus } from './status.ts';
 
 /** The calls of CRI's RuntimeService, each one its use case. */
@@ -31,6 +32,7 @@ export function runtimeService(hall: Hall): RuntimeApi {
     stopPodSandbox: (call, id) => stopPodSandbox(hall, call, id),
     removePodSandbox: (call, id) => removePodSandbox(hall, call, id),
     podSandboxStatus: (id, verbose) => podSandboxStatus(hall, id, verbose),
+    updatePodSandboxResources: (call, id, change) => updatePodSandboxResources(hall, call, id, change),
     listPodSandbox: (filter) => listSandboxes(hall, filter),
 
     createContainer: (call, sandboxId, config) => createContainer(hall, call, sandboxId, config),

@@ -19,18 +19,12 @@ import { serve } from './fixture.ts';
 
 /** The methods that RuntimeApi and ImageApi have no function for. */
 const NOT_SERVED = [
-  'StreamPodSandboxes',
-  'StreamContainers',
-  'StreamContainerStats',
-  'StreamPodSandboxStats',
   'StreamPodSandboxMetrics',
-  'StreamImages',
   'CheckpointContainer',
   'CheckpointPod',
   'RestorePod',
   'ListMetricDescriptors',
   'ListPodSandboxMetrics',
-  'UpdatePodSandboxResources',
 ];
 
 type AnyCall = (request: object, options?: CallOptions) => Promise<unknown> | AsyncIterable<unknown>;

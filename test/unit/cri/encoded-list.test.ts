@@ -43,4 +43,29 @@ describe('EncodedList', () => {
     assert.deepEqual(list.join([{ ...row, text: 'cd' }]), Buffer.from('\x0a\x02cd'));
     assert.equal(encoded, 2);
   });
+
+  it('batches rows by bytes: every row once, in order, no message without one', () => {
+    const list = new EncodedList<{ size: number }>((row) => Buffer.alloc(row.size));
+    const rows = [40, 40, 40, 500, 10, 88, 90].map((size) => ({ size }));
+    const batches = [...list.batches(rows, 100)];
+    assert.deepEqual(Buffer.concat(batches), list.join(rows));
+    // Each item is two bytes longer than its row, three from 128 on; the one over the limit goes alone.
+    assert.deepEqual(
+      batches.map((bytes) => bytes.length),
+      [84, 42, 503, 12, 90, 92],
+    );
+    assert.deepEqual([...list.batches([])], []);
+  });
+
+  it('encodes the rows of a batch when it is asked for', () => {
+    let encoded = 0;
+    const list = new EncodedList<{ size: number }>((row) => {
+      encoded += 1;
+      return Buffer.alloc(row.size);
+    });
+    const batches = list.batches([{ size: 80 }, { size: 80 }, { size: 80 }, { size: 80 }], 100);
+    assert.equal(encoded, 0);
+    batches.next();
+    assert.equal(encoded, 2);
+  });
 });
