@@ -43,38 +43,55 @@ static bool holds_shim(const char *path)
   return strcmp(path, "/") == 0 || (strncmp(own, path, len) == 0 && (own[len] == '\0' || own[len] == '/'));
 }
 
+static int64_t read_oom_kills(int events)
+{
+  char text[512];
+  if (events < 0)
+    return -ENOENT;
+  ssize_t len = pread(events, text, sizeof(text) - 1, 0);
+  if (len < 0)
+    return -errno;
+  text[len] = '\0';
+  const char *count = strstr(text, "oom_kill ");
+  return count == NULL ? 0 : strtoll(count + strlen("oom_kill "), NULL, 10);
+}
+
 void cgroup_open(struct cgroup *cgroup, pid_t pid)
 {
   char number[24], path[4096], full[4200];
   struct text digits = TEXT(number), name = TEXT(full);
   text_number(&digits, pid);
-  *cgroup = (struct cgroup){.dir = -1, .events = -1};
+  *cgroup = (struct cgroup){.dir = -1, .events = -1, .above = -1};
   if (unified_path(number, path, sizeof(path)) < 0 || holds_shim(path))
     return;
   text_add(&name, CGROUP_ROOT);
   text_add(&name, path);
   cgroup->dir = open(full, O_PATH | O_DIRECTORY | O_CLOEXEC);
-  if (cgroup->dir >= 0)
-    cgroup->events = openat(cgroup->dir, "memory.events", O_RDONLY | O_CLOEXEC);
+  if (cgroup->dir < 0)
+    return;
+  cgroup->events = openat(cgroup->dir, "memory.events", O_RDONLY | O_CLOEXEC);
+  cgroup->above = openat(cgroup->dir, "../memory.events", O_RDONLY | O_CLOEXEC);
+  cgroup->above_kills = read_oom_kills(cgroup->above);
 }
 
 void cgroup_close(struct cgroup *cgroup)
 {
   close_at(&cgroup->dir);
   close_at(&cgroup->events);
+  close_at(&cgroup->above);
 }
 
-int64_t cgroup_oom_kills(const struct cgroup *cgroup)
+int64_t cgroup_oom_kills(struct cgroup *cgroup)
 {
-  char text[512];
-  if (cgroup->events < 0)
-    return -ENOENT;
-  ssize_t len = pread(cgroup->events, text, sizeof(text) - 1, 0);
-  if (len < 0)
-    return -errno;
-  text[len] = '\0';
-  const char *count = strstr(text, "oom_kill ");
-  return count == NULL ? 0 : strtoll(count + strlen("oom_kill "), NULL, 10);
+  int64_t above = read_oom_kills(cgroup->above), kills = read_oom_kills(cgroup->events);
+  if (kills >= 0)
+    cgroup->above_kills = above;
+  return kills;
+}
+
+bool cgroup_oom_kill_above(const struct cgroup *cgroup)
+{
+  return cgroup->events >= 0 && read_oom_kills(cgroup->above) > cgroup->above_kills;
 }
 
 int cgroup_kill(const struct cgroup *cgroup)

@@ -15,6 +15,8 @@ static void init_ended(struct shim *shim, const siginfo_t *info)
   shim->finished_ns = realtime_ns();
   shim->init_dead = true;
   shim->exit_code = info->si_code == CLD_EXITED ? info->si_status : 128 + info->si_status;
+  /* At once: systemd removes the cgroup of a scope as soon as it is empty, and the counts go with it. */
+  end_read_oom(shim);
   shim->phase = PHASE_DRAINING;
   shim->drain_since = shim->drain_quiet_since = now_ms();
   /* With a PID namespace of its own the kernel has ended the rest already; with the host's or the pod's it has not. */
@@ -36,6 +38,10 @@ void end_read_oom(struct shim *shim)
 {
   int64_t kills = cgroup_oom_kills(&shim->cgroup);
   if (kills > 0)
+    shim->oom_killed = true;
+  /* The cgroup went before its counts were read: a SIGKILL that nobody asked for, and a kill counted above since, are one. */
+  if (kills < 0 && shim->init_dead && shim->exit_code == 128 + SIGKILL && !shim->kill_asked &&
+      cgroup_oom_kill_above(&shim->cgroup))
     shim->oom_killed = true;
 }
 

@@ -41,6 +41,7 @@ static int kill_container(struct shim *shim, int signal, bool all)
     return -EINVAL;
   if (shim->init_dead)
     return -ESRCH;
+  shim->kill_asked |= signal == SIGKILL;
   if (!all)
     return kill(shim->init, signal) < 0 ? -errno : 0;
   if (cgroup_kill(&shim->cgroup) < 0)

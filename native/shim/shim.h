@@ -111,6 +111,8 @@ struct shim {
   int exit_code;
   int64_t finished_ns;
   bool oom_killed;
+  /** A client sent SIGKILL. */
+  bool kill_asked;
   int64_t drain_since;
   int64_t drain_quiet_since;
   int64_t told_at;
