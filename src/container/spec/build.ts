@@ -57,5 +57,7 @@ function annotationsOf({ sandbox, config }: SpecInput): Record<string, string> {
     [`${prefix}sandbox-name`]: name,
     [`${prefix}sandbox-namespace`]: namespace,
     [`${prefix}sandbox-uid`]: uid,
+    // crun would put the container into a cgroup of its own below the systemd scope; one is enough, as with runc.
+    'run.oci.systemd.subgroup': '',
   };
 }
