@@ -30,7 +30,7 @@ offloads_off() { ethtool -K "$1" tx off rx off gro off tso off gso off >/dev/nul
 mac() { printf '52:54:00:77:00:%02x' "$1"; }
 # What the guest's kernel is told by both backends.
 command_line() {
-  echo "rw loglevel=0 panic=-1 systemd.show_status=0 TERM=dumb lab=$DIR/node$1 init=$([[ $INIT == systemd ]] && echo /lib/systemd/systemd || echo /usr/local/sbin/lab-init)"
+  echo "rw loglevel=0 panic=-1 systemd.show_status=0 TERM=dumb rt_group_sched=0 lab=$DIR/node$1 init=$([[ $INIT == systemd ]] && echo /lib/systemd/systemd || echo /usr/local/sbin/lab-init)"
 }
 
 # The disk is shared by all guests and never written: what a guest writes lies beside its memory.
