@@ -14,6 +14,8 @@ import type { ContainerRow } from './container/types.ts';
 import { CriServer } from './cri/server.ts';
 import { Images } from './image/images.ts';
 import type { ImageRow, LayerRow } from './image/types.ts';
+import { Metrics } from './ops/metrics/metrics.ts';
+import { MetricsServer } from './ops/metrics/server.ts';
 import { OpsServer } from './ops/server.ts';
 import { type CgroupDriver, detectDriver } from './os/cgroup.ts';
 import { Cni } from './os/cni/cni.ts';
@@ -35,6 +37,7 @@ import { Running } from './service/running.ts';
 import { runtimeService } from './service/runtime-service.ts';
 import { Stats } from './service/stats.ts';
 import { streamingService } from './service/streaming.ts';
+import { tally } from './service/tally.ts';
 import { StreamServer, type StreamServerOptions } from './streaming/server.ts';
 
 /** Where `ip netns` and CNI daemons look for network namespaces. */
@@ -67,9 +70,17 @@ export async function runDaemon(
   const { hall, store } = await buildHall({ live, layout, host }, log, disposal);
   await recover(hall);
   const runtime = runtimeService(hall);
-  const images = imageService(hall);
+  const metrics = new Metrics(
+    { version: VERSION },
+    { tally: () => tally(hall), operations: () => hall.operations.list() },
+  );
+  disposal.defer(() => metrics.close());
+  const images = metrics.countPulls(imageService(hall));
   const streams = new StreamServer(streamOptions(live.current), { service: streamingService(hall), log });
-  const cri = new CriServer({ socket: join(layout.state, 'skiff.sock') }, { runtime, images, streams, log });
+  const cri = new CriServer(
+    { socket: join(layout.state, 'skiff.sock') },
+    { runtime, images, streams, log, onCall: (record) => metrics.call(record) },
+  );
   const ops = new OpsServer(
     { path: join(layout.state, 'ops.sock') },
     {
@@ -81,6 +92,7 @@ export async function runDaemon(
         journal: (query) => store.journal(query),
         onJournal: (listener) => store.onJournal(listener),
         operations: () => hall.operations.list(),
+        metrics: () => metrics.text(),
       },
       log,
     },
@@ -89,6 +101,7 @@ export async function runDaemon(
   disposal.defer(() => live.stop());
   await ops.listen();
   disposal.defer(() => ops.close());
+  await serveMetrics(live.current.metrics.address, metrics, log, disposal);
   await streams.listen();
   disposal.defer(() => streams.close());
   await cri.start();
@@ -96,6 +109,19 @@ export async function runDaemon(
   log.info({ version: VERSION, pid: process.pid, containers: hall.running.size }, 'skiff is ready');
   await aborted(signal);
   log.info('stopping; containers run on');
+}
+
+/** Metrics over TCP, where an address is configured. */
+async function serveMetrics(
+  address: string,
+  metrics: Metrics,
+  log: Log,
+  disposal: AsyncDisposableStack,
+): Promise<void> {
+  if (address === '') return;
+  const server = new MetricsServer({ address }, { text: () => metrics.text(), log });
+  await server.listen();
+  disposal.defer(() => server.close());
 }
 
 async function buildHall(

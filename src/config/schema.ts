@@ -232,6 +232,19 @@ export const schema = v.object(
       },
       'Exec, attach and port-forward.',
     ),
+    metrics: section(
+      {
+        address: key(
+          matching(/^(|(\[[\da-fA-F:]+\]|[^:\s]*):\d{1,5})$/, 'a text such as "127.0.0.1:9338", or ""'),
+          '',
+          {
+            description:
+              'Where Prometheus finds /metrics over HTTP, for whoever reaches the address; "" = only on ops.sock.',
+          },
+        ),
+      },
+      'Metrics.',
+    ),
     stop: section(
       {
         kill_timeout: key(duration(), '10s', {

@@ -25,4 +25,6 @@ export interface OpsApi {
   /** Calls `listener` for every new entry, until the returned function is called. */
   onJournal(listener: (row: JournalRow) => void): () => void;
   operations(): OperationView[];
+  /** In the text format that Prometheus scrapes. */
+  metrics(): string;
 }

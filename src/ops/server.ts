@@ -3,9 +3,10 @@ import { SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { listenPrivate } from '../base/unix-socket.ts';
 import type { OpsApi } from './api.ts';
-import { type Call, sendError, sendJson } from './http.ts';
+import { type Call, sendError, sendJson, sendText } from './http.ts';
 import { pullImage } from './image-pull.ts';
 import { readJournal } from './journal.ts';
+import { EXPOSITION_TYPE } from './metrics/exposition.ts';
 
 type Handler = (call: Call, api: OpsApi) => Promise<void> | void;
 
@@ -23,6 +24,7 @@ const ROUTES: Record<string, Record<string, Handler>> = {
     POST: async ({ response }, api) => sendJson(response, 200, await api.reloadConfig()),
   },
   '/operations': { GET: ({ response }, api) => sendJson(response, 200, api.operations()) },
+  '/metrics': { GET: ({ response }, api) => sendText(response, 200, EXPOSITION_TYPE, api.metrics()) },
   '/journal': { GET: readJournal },
   '/images/pull': { POST: pullImage },
 };

@@ -12,6 +12,7 @@ import { hostname } from 'node:os';
 import type { Duplex } from 'node:stream';
 import { messageOf, SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { splitAddress } from '../base/tcp-address.ts';
 import type { StreamingApi, StreamUrls } from '../service/streaming.ts';
 import { type Client, serveClient } from './client-session.ts';
 import { type Negotiated, negotiate, PORT_FORWARD, REMOTE_COMMAND } from './negotiate.ts';
@@ -202,15 +203,6 @@ function refuse(socket: Duplex, { status, message, headers }: Refusal): void {
 
 function subjectOf({ kind, session }: StreamRequest): Record<string, string> {
   return kind === 'portforward' ? { pod: session.sandboxId } : { container: session.containerId };
-}
-
-/** "127.0.0.1:0", "[::1]:8080" and ":0", which is all addresses. */
-function splitAddress(address: string): { host: string; port: number } {
-  const colon = address.lastIndexOf(':');
-  return {
-    host: address.slice(0, colon).replace(/^\[(.*)\]$/, '$1') || '0.0.0.0',
-    port: Number(address.slice(colon + 1)),
-  };
 }
 
 /** Where the kubelet, on this host, finds what listens on `address`. */

@@ -47,6 +47,7 @@ const api: OpsApi = {
     return () => listeners.delete(listener);
   },
   operations: () => [{ name: 'RunPodSandbox', subject: 'a1', ageMs: 5, steps: ['cni add'] }],
+  metrics: () => 'skiff_images 3\n',
 };
 
 function row(seq: number, subject: string, at = Date.now()): JournalRow {
@@ -131,6 +132,13 @@ describe('questions', () => {
     const { status, body } = await answer('GET', '/healthz');
     assert.equal(status, 503);
     assert.equal(body.conditions[0].reason, 'NoRunc');
+  });
+
+  it('metrics come as the text that Prometheus scrapes', async () => {
+    const reply = await send('GET', '/metrics');
+    assert.equal(reply.statusCode, 200);
+    assert.equal(reply.headers['content-type'], 'text/plain; version=0.0.4; charset=utf-8');
+    assert.equal(await textOf(reply), 'skiff_images 3\n');
   });
 
   it('version, status, config, reload, operations', async () => {
