@@ -67,7 +67,7 @@ run() {
 # A second Ctrl-C ends the script without waiting.
 interrupted() {
   trap - INT TERM HUP
-  printf '\n    interrupted: %s is ending ...\n' "$1" >&2
+  printf '\n    interrupted: %s is ending; Ctrl-C again leaves it to itself ...\n' "$1" >&2
   kill -INT -- "-$2" 2>/dev/null || true
   wait "$2" || true
   exit 130
