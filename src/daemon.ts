@@ -5,6 +5,7 @@ import { makeDirectory } from './base/files.ts';
 import { Inflight } from './base/inflight.ts';
 import type { Log } from './base/log.ts';
 import { findProgram } from './base/program.ts';
+import type { Follow } from './base/span.ts';
 import { StateStore } from './base/state-store.ts';
 import { VERSION } from './base/version.ts';
 import type { LiveConfig } from './config/reload.ts';
@@ -79,7 +80,14 @@ export async function runDaemon(
   const streams = new StreamServer(streamOptions(live.current), { service: streamingService(hall), log });
   const cri = new CriServer(
     { socket: join(layout.state, 'skiff.sock') },
-    { runtime, images, streams, log, onCall: (record) => metrics.call(record) },
+    {
+      runtime,
+      images,
+      streams,
+      log,
+      onCall: (record) => metrics.call(record),
+      follow: await startTracing(live.current, log, disposal),
+    },
   );
   const ops = new OpsServer(
     { path: join(layout.state, 'ops.sock') },
@@ -122,6 +130,19 @@ async function serveMetrics(
   const server = new MetricsServer({ address }, { text: () => metrics.text(), log });
   await server.listen();
   disposal.defer(() => server.close());
+}
+
+/** Traces, where a collector is configured; what they take is loaded only then. */
+async function startTracing(
+  { tracing }: Config,
+  log: Log,
+  disposal: AsyncDisposableStack,
+): Promise<Follow | undefined> {
+  if (tracing.endpoint === '') return undefined;
+  const { OtlpTracing } = await import('./ops/tracing/otlp.ts');
+  const otlp = new OtlpTracing({ ...tracing, version: VERSION }, { log });
+  disposal.defer(() => otlp.close());
+  return otlp.follow;
 }
 
 async function buildHall(

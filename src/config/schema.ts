@@ -245,6 +245,23 @@ export const schema = v.object(
       },
       'Metrics.',
     ),
+    tracing: section(
+      {
+        endpoint: key(
+          matching(/^(|(https?:\/\/)?[^\s/]+:\d{1,5})$/, 'a text such as "127.0.0.1:4317", or ""'),
+          '',
+          {
+            description:
+              'Collector that takes OpenTelemetry traces by OTLP over gRPC: host:port, or "https://host:port" for TLS; "" = no traces.',
+          },
+        ),
+        sampling_rate_per_million: key(whole(0, 1_000_000), 0, {
+          description:
+            'How many of a million calls are traced that are part of no trace; those that the kubelet traces always are.',
+        }),
+      },
+      'Traces.',
+    ),
     stop: section(
       {
         kill_timeout: key(duration(), '10s', {

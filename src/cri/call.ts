@@ -7,6 +7,7 @@ import {
 } from '@grpc/grpc-js';
 import { type ErrorCode, SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
+import { type Follow, inSpan, type Span } from '../base/span.ts';
 import type { CallContext } from '../service/api.ts';
 import { statusOf } from './status-code.ts';
 
@@ -20,6 +21,8 @@ export interface CallRecord {
 export interface CallsDeps {
   log: Log;
   onCall?: (record: CallRecord) => void;
+  /** Where calls are traced. */
+  follow?: Follow;
 }
 
 /** Calls that ask and change nothing: a kubelet makes several of them every second. */
@@ -45,6 +48,7 @@ interface Running {
   streaming: boolean;
   controller: AbortController;
   deadline: number;
+  span: Span | undefined;
 }
 
 /**
@@ -73,7 +77,7 @@ export class Calls {
     return (call, respond) => {
       const running = this.#begin(method, call, false);
       const { signal } = running.controller;
-      const ended = (async () => work({ signal }, call.request))();
+      const ended = inSpan(running.span, async () => work({ signal }, call.request));
       void this.#settle(running, ended).then((outcome) => {
         if (outcome instanceof SkiffError) respond(statusOf(outcome));
         else respond(null, outcome);
@@ -89,7 +93,7 @@ export class Calls {
     return (call) => {
       const running = this.#begin(method, call, true);
       const { signal } = running.controller;
-      const ended = pump(call, () => work({ signal }, call.request), signal);
+      const ended = inSpan(running.span, () => pump(call, () => work({ signal }, call.request), signal));
       void this.#settle(running, ended).then((outcome) => {
         if (outcome instanceof SkiffError) call.emit('error', statusOf(outcome));
         else call.end();
@@ -114,6 +118,7 @@ export class Calls {
       streaming,
       controller,
       deadline,
+      span: this.#deps.follow?.(call.getPath(), (name) => call.metadata.get(name)[0]?.toString()),
     };
     this.#running.add(running);
     // grpc-js tells both in one event, and answers the deadline itself.
@@ -169,16 +174,18 @@ export class Calls {
   }
 
   #tell(running: Running, outcome: unknown): void {
-    const { id, method, subject } = running;
+    const { id, method, subject, startedAt } = running;
     const error = outcome instanceof SkiffError ? outcome : undefined;
     const code = error?.code ?? 'ok';
-    const ms = Math.round((performance.now() - running.startedAt) * 100) / 100;
+    const endedAt = performance.now();
+    const ms = Math.round((endedAt - startedAt) * 100) / 100;
     const facts = { call: id, method, ...subject, code, ms };
     if (error === undefined) this.#deps.log[POLLS.test(method) ? 'debug' : 'info'](facts, 'call');
     else if (OUR_FAULT.includes(code)) this.#deps.log.error({ ...facts, err: error }, 'call failed');
     else if (code === 'canceled' && POLLS.test(method)) this.#deps.log.debug(facts, 'call canceled');
     else this.#deps.log.warn({ ...facts, error: error.message }, 'call failed');
     this.#deps.onCall?.({ method, code, ms });
+    running.span?.end({ name: method, startedAt, endedAt, subject, error });
   }
 }
 

@@ -10,6 +10,7 @@ import {
 import { SkiffError } from '../base/errors.ts';
 import { makeDirectory } from '../base/files.ts';
 import type { Log } from '../base/log.ts';
+import type { Follow } from '../base/span.ts';
 import { listenPrivate } from '../base/unix-socket.ts';
 import { within } from '../base/wait.ts';
 import type { ImageApi, RuntimeApi } from '../service/api.ts';
@@ -44,6 +45,8 @@ export interface CriServerDeps {
   log: Log;
   /** Told of every call that has ended. */
   onCall?: (record: CallRecord) => void;
+  /** Where calls are traced. */
+  follow?: Follow;
 }
 
 type Method = MethodDefinition<object, object>;
@@ -66,7 +69,7 @@ export class CriServer {
   constructor(options: CriServerOptions, deps: CriServerDeps) {
     this.#options = options;
     this.#log = deps.log;
-    this.#calls = new Calls({ log: deps.log, onCall: deps.onCall });
+    this.#calls = new Calls({ log: deps.log, onCall: deps.onCall, follow: deps.follow });
     this.#grpc = new Server({ 'grpc.max_receive_message_length': MAX_REQUEST, 'grpc.enable_channelz': 0 });
     this.#serve(listsAsBytes(runtimeService as unknown as Service), {
       ...runtimeHandlers(deps.runtime, this.#calls),

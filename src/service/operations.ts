@@ -1,6 +1,7 @@
-import type { SkiffError } from '../base/errors.ts';
+import { SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import { Operation } from '../base/operation.ts';
+import { currentSpan } from '../base/span.ts';
 
 /** The operations that run now, so that a stuck pod says where it is stuck. */
 export class Operations {
@@ -28,9 +29,11 @@ export class Operations {
       const result = await work(op);
       op.commit();
       this.#log.debug({ op: name, subject, ms: op.timings() }, 'done');
+      trace(op);
       return result;
     } catch (cause) {
       this.#log.debug({ op: name, subject, ms: op.timings(), err: cause }, 'failed');
+      trace(op, SkiffError.from(cause));
       await undone(await op.rollback()).catch((err) =>
         this.#log.error({ op: name, subject, err }, 'what was undone could not be noted'),
       );
@@ -50,4 +53,10 @@ export class Operations {
       steps: op.current.map((step) => step.name),
     }));
   }
+}
+
+/** The operation and its steps as parts of the call that it was done for. */
+function trace({ name, subject, startedAt, steps }: Operation, error?: SkiffError): void {
+  const endedAt = performance.now();
+  currentSpan()?.add({ name, subject: { subject }, startedAt, endedAt, error, parts: steps });
 }
