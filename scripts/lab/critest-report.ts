@@ -34,8 +34,8 @@ function lineOf(spec: SpecReport): object {
 
 const [path = ''] = process.argv.slice(2);
 const reports = JSON.parse(readFileSync(path, 'utf8')) as { SpecReports: SpecReport[] | null }[];
+// Set-up and clean-up of the whole suite count where they fail.
 for (const report of reports)
-  // Set-up and clean-up of the whole suite count where they fail.
   for (const spec of report.SpecReports ?? [])
     if (spec.LeafNodeType === 'It' || spec.State === 'failed' || spec.State === 'panicked')
       process.stdout.write(`${JSON.stringify(lineOf(spec))}\n`);
