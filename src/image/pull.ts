@@ -3,7 +3,7 @@ import { SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Slots } from '../base/slots.ts';
 import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/image-spec.ts';
-import type { LayerStore } from './layer/layer-store.ts';
+import type { LayerStore, Staged } from './layer/layer-store.ts';
 import type { LayerPool } from './layer/pool.ts';
 import { choosePlatform, parseConfig, parseDocument } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
@@ -120,11 +120,12 @@ async function fetchLayer(
     return;
   }
   tell(options, descriptor, 'fetching', 0);
-  await deps.store.ensure(diffId, signal, async (directory, shared) => {
-    const facts = await unpackInWorker(descriptor, diffId, directory, options, deps, shared);
+  await deps.store.ensure(diffId, signal, async (staged, shared) => {
+    const facts = await unpackInWorker(descriptor, diffId, staged, options, deps, shared);
     for (const warning of facts.warnings)
       deps.log.warn({ image: options.name, layer: descriptor.digest }, `left out of a layer: ${warning}`);
-    return { implicitDirs: facts.implicitDirs, opaqueRoot: facts.opaqueRoot };
+    const { implicitDirs, opaqueRoot, replaced } = facts;
+    return { implicitDirs, opaqueRoot, recipe: !replaced };
   });
   tell(options, descriptor, 'done', descriptor.size);
 }
@@ -132,14 +133,14 @@ async function fetchLayer(
 async function unpackInWorker(
   descriptor: Descriptor,
   diffId: string,
-  directory: string,
+  staged: Staged,
   options: FetchOptions,
   deps: FetchDeps,
   signal: AbortSignal,
 ) {
   const { retry, stallTimeoutMs, slots } = options;
   const source = await deps.client.blobSource(descriptor, signal);
-  const task = { kind: 'unpack' as const, source, diffId, directory, retry, stallTimeoutMs };
+  const task = { kind: 'unpack' as const, source, diffId, ...staged, retry, stallTimeoutMs };
   const onBytes = (received: number) => tell(options, descriptor, 'fetching', received);
   const result = await slots.run(() => deps.pool.run(task, signal, onBytes), signal);
   if (result.kind !== 'unpack')

@@ -4,6 +4,8 @@ import type { LayerStore } from './layer/layer-store.ts';
 import type { LayerPool } from './layer/pool.ts';
 import type { LayerRow } from './types.ts';
 
+const PLAIN = { implicitDirs: [], opaqueRoot: false, recipe: false };
+
 /** Id of the thin layer of a chain of layers, `diffIds` from the base up. */
 export function chainId(diffIds: string[]): string {
   return `chain:${digestOf(diffIds.join(' '))}`;
@@ -25,8 +27,8 @@ export async function makeThin(
   const id = chainId(diffIds);
   const end = layers.findIndex((row) => row.opaqueRoot);
   const visible = end < 0 ? layers : layers.slice(0, end + 1);
-  const made = await deps.store.ensure(id, signal, async (directory, shared) => {
-    if (empty) return { implicitDirs: [], opaqueRoot: false };
+  const made = await deps.store.ensure(id, signal, async ({ directory }, shared) => {
+    if (empty) return PLAIN;
     const task = {
       kind: 'thin' as const,
       directory,
@@ -37,7 +39,7 @@ export async function makeThin(
     };
     const result = await deps.pool.run(task, shared);
     if (result.kind !== 'thin') throw new SkiffError('internal', `make thin layer ${id}: wrong reply`);
-    return result.needed ? { implicitDirs: [], opaqueRoot: false } : null;
+    return result.needed ? PLAIN : null;
   });
   return made === null ? null : id;
 }

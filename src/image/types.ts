@@ -52,7 +52,7 @@ export interface LayerRow {
   id: string;
   /** Short directory name below the layers directory. */
   directory: string;
-  /** Bytes on disk and inodes of the unpacked tree. */
+  /** Bytes on disk and inodes of the unpacked tree and its recipe. */
   usedBytes: number;
   inodes: number;
   /**
@@ -60,6 +60,8 @@ export interface LayerRow {
    * one character per byte (latin1), because names need not be UTF-8.
    */
   implicitDirs: string[];
+  /** Its archive can be put together again, byte for byte (layer/recipe.ts). */
+  recipe: boolean;
   /** Its root is opaque: layers below it are not part of the image. */
   opaqueRoot: boolean;
 }

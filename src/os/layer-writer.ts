@@ -9,12 +9,16 @@ export interface LayerFacts {
   implicitDirs: string[];
   /** Its root hides all layers below. */
   opaqueRoot: boolean;
+  /** An entry has taken another one's place, whose content is gone. */
+  replaced: boolean;
   /** Things in the archive that were left out, a sentence each; at most a hundred. */
   warnings: string[];
 }
 
 /** Takes the data of one regular file, and must hear of their end. A chunk is read during the call only. */
 export interface FileSink {
+  /** Where in the layer the file is: no link on the way. */
+  readonly path: string;
   write(chunk: Buffer): void;
   end(): void;
 }
@@ -38,6 +42,7 @@ export class LayerWriter {
   readonly #directoryTimes = new Map<string, { atime: Timestamp; mtime: Timestamp }>();
   readonly #warnings: string[] = [];
   #opaqueRoot = false;
+  #replaced = false;
   /** The file whose data comes in, or came in last. */
   #file: LayerFile | undefined;
 
@@ -83,7 +88,12 @@ export class LayerWriter {
   finish(): LayerFacts {
     for (const [path, { atime, mtime }] of this.#directoryTimes)
       if (this.#tree.isDirectory(path)) this.#setTimes(path, atime, mtime);
-    return { implicitDirs: this.#tree.implicit(), opaqueRoot: this.#opaqueRoot, warnings: this.#warnings };
+    return {
+      implicitDirs: this.#tree.implicit(),
+      opaqueRoot: this.#opaqueRoot,
+      replaced: this.#replaced,
+      warnings: this.#warnings,
+    };
   }
 
   /** Gives up the descriptors, also in the middle of a file. */
@@ -153,6 +163,7 @@ export class LayerWriter {
     });
     this.#file = file;
     return {
+      path,
       write: (chunk) => guarded(() => file.write(chunk)),
       end: () =>
         guarded(() => {
@@ -190,6 +201,7 @@ export class LayerWriter {
     const parent = this.#tree.fd(parentOf(path));
     const base = bytesOf(baseOf(path));
     if (!this.#unlessThere(() => make(parent, base))) {
+      this.#replaced = true;
       this.#tree.remove(path);
       // Removing may have closed descriptors of directories below; the parent's stays.
       make(parent, base);

@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename } from 'node:fs/promises';
+import { mkdir, readdir, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf, SkiffError } from '../../base/errors.ts';
 import { newId } from '../../base/id.ts';
@@ -6,11 +6,21 @@ import { Inflight } from '../../base/inflight.ts';
 import type { Log } from '../../base/log.ts';
 import type { Rows } from '../../base/rows.ts';
 import { native } from '../../os/native.ts';
-import { removeTree } from '../../os/tree.ts';
+import { diskUsage, removeTree } from '../../os/tree.ts';
 import type { LayerRow } from '../types.ts';
 
 /** What filling a staging directory found out. Null: nothing to keep, no layer is made. */
-export type Filled = Pick<LayerRow, 'implicitDirs' | 'opaqueRoot'> | null;
+export type Filled = Pick<LayerRow, 'implicitDirs' | 'opaqueRoot' | 'recipe'> | null;
+
+/** Where a layer is made. */
+export interface Staged {
+  /** Empty. */
+  directory: string;
+  /** File for its recipe, if it is to have one. */
+  recipe: string;
+}
+
+type Fill = (staged: Staged, signal: AbortSignal) => Promise<Filled>;
 
 export interface LayerStoreDeps {
   rows: Rows<LayerRow>;
@@ -49,6 +59,10 @@ export class LayerStore {
     return join(this.#root, 'layers');
   }
 
+  get recipes(): string {
+    return join(this.#root, 'recipes');
+  }
+
   /** A layer that may be used: durable, or about to be. */
   get(id: string): LayerRow | undefined {
     return this.#leaving.has(id) ? undefined : (this.#rows.get(id) ?? this.#pending.get(id));
@@ -62,15 +76,16 @@ export class LayerStore {
     return join(this.layers, row.directory);
   }
 
+  /** How the layer's archive is put together again (recipe.ts); undefined where that cannot be. */
+  recipeOf(row: LayerRow): string | undefined {
+    return row.recipe ? join(this.recipes, row.directory) : undefined;
+  }
+
   /**
    * The layer `id`, filled by `fill` in an empty directory unless it is here or
    * being filled for somebody else. The caller must hold `id` against `free`.
    */
-  async ensure(
-    id: string,
-    signal: AbortSignal,
-    fill: (directory: string, signal: AbortSignal) => Promise<Filled>,
-  ): Promise<LayerRow | null> {
+  async ensure(id: string, signal: AbortSignal, fill: Fill): Promise<LayerRow | null> {
     await this.#leaving.get(id);
     const known = this.get(id);
     if (known !== undefined) return known;
@@ -100,11 +115,14 @@ export class LayerStore {
 
   /** Makes the directories, sweeps what has no row, drops rows that have no directory. */
   async recover(): Promise<void> {
-    for (const path of [this.staging, this.layers]) await mkdir(path, { recursive: true, mode: 0o700 });
+    for (const path of [this.staging, this.layers, this.recipes])
+      await mkdir(path, { recursive: true, mode: 0o700 });
     for (const name of await readdir(this.staging)) await removeTree(join(this.staging, name));
     const known = new Set(this.#rows.values().map((row) => row.directory));
     const present = new Set(await readdir(this.layers));
     for (const name of present) if (!known.has(name)) await removeTree(join(this.layers, name));
+    for (const name of await readdir(this.recipes))
+      if (!known.has(name)) await removeTree(join(this.recipes, name));
     for (const row of this.#rows.values()) {
       if (present.has(row.directory)) continue;
       this.#log.error({ layer: row.id }, 'a layer has lost its directory; pull its image again');
@@ -112,26 +130,26 @@ export class LayerStore {
     }
   }
 
-  async #fill(
-    id: string,
-    signal: AbortSignal,
-    fill: (directory: string, signal: AbortSignal) => Promise<Filled>,
-  ): Promise<LayerRow | null> {
+  async #fill(id: string, signal: AbortSignal, fill: Fill): Promise<LayerRow | null> {
     const staged = join(this.staging, newId().slice(0, 16));
+    const recipe = `${staged}.recipe`;
     // Overlayfs shows the mode of a layer's root; an archive that names it sets its own.
     await mkdir(staged, { mode: 0o755 });
     try {
-      const filled = await fill(staged, signal);
+      const filled = await fill({ directory: staged, recipe }, signal);
       if (filled === null) return null;
-      const { bytes, inodes } = await native().diskUsage(staged);
+      const used = await diskUsage(staged);
+      const extra = filled.recipe ? (await stat(recipe)).blocks * 512 : 0;
       signal.throwIfAborted();
       const directory = (this.#next++).toString(36);
+      if (filled.recipe) await rename(recipe, join(this.recipes, directory));
       await rename(staged, join(this.layers, directory));
-      const row = { id, directory, usedBytes: Number(bytes), inodes: Number(inodes), ...filled };
+      const usedBytes = used.bytes + extra;
+      const row = { id, directory, usedBytes, inodes: used.inodes + (filled.recipe ? 1 : 0), ...filled };
       this.#pending.set(id, row);
       return row;
     } finally {
-      await removeTree(staged);
+      for (const left of [staged, recipe]) await removeTree(left);
     }
   }
 
@@ -150,6 +168,8 @@ export class LayerStore {
     // The row goes first: a crash in between leaves a directory that nobody knows, and never the other way round.
     if (this.#pending.has(row.id)) this.#pending.delete(row.id);
     else await this.#rows.delete(row.id, { subject: row.id, what: 'layer removed' });
+    const recipe = this.recipeOf(row);
+    if (recipe !== undefined) await removeTree(recipe);
     const trash = join(this.staging, `${newId().slice(0, 16)}.gone`);
     try {
       await rename(this.directoryOf(row), trash);

@@ -37,11 +37,11 @@ async function start(id: number, task: LayerTask): Promise<void> {
 async function run(id: number, task: LayerTask, signal: AbortSignal): Promise<LayerResult> {
   if (task.kind === 'thin')
     return { kind: 'thin', needed: makeThinLayer({ layers: task.layers, directory: task.directory }) };
-  const { source, diffId, directory, retry } = task;
+  const { source, diffId, directory, recipe, retry } = task;
   const bytes = (until: AbortSignal) => blobBytes(source, { retry }, { http: clientFor(task) }, until);
   const { digest, size } = source;
   const alone = () => Atomics.load(busy, 0) <= 1;
-  const facts = await unpack(bytes, { digest, size, diffId, directory, alone }, signal, reporter(id));
+  const facts = await unpack(bytes, { digest, size, diffId, directory, recipe, alone }, signal, reporter(id));
   return { kind: 'unpack', facts };
 }
 

@@ -18,6 +18,7 @@ export interface UnpackTask {
   source: BlobSource;
   diffId: string;
   directory: string;
+  recipe: string;
   retry: RetryOptions;
   stallTimeoutMs: number;
 }

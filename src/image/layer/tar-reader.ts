@@ -52,6 +52,7 @@ type State =
  */
 export class TarReader {
   readonly #entry: (entry: TarEntry) => TarSink | undefined;
+  readonly #rest: (bytes: Buffer) => void;
   #state: State = { at: 'header' };
   /** The beginning of a block whose rest is still to come. */
   readonly #block = Buffer.alloc(BLOCK);
@@ -61,15 +62,25 @@ export class TarReader {
   #longName: string | undefined;
   #longLink: string | undefined;
 
-  /** `entry` is called for every entry and answers who takes its data. */
-  constructor(options: { entry: (entry: TarEntry) => TarSink | undefined }) {
+  /**
+   * `entry` is called for every entry and answers who takes its data. `rest` gets all that nobody takes, in
+   * order: headers, padding, what stands behind the end.
+   */
+  constructor(options: {
+    entry: (entry: TarEntry) => TarSink | undefined;
+    rest?: (bytes: Buffer) => void;
+  }) {
     this.#entry = options.entry;
+    this.#rest = options.rest ?? (() => undefined);
   }
 
   write(chunk: Buffer): void {
     for (let at = 0; at < chunk.length; ) {
       const state = this.#state;
-      if (state.at === 'over') return;
+      if (state.at === 'over') {
+        this.#rest(chunk.subarray(at));
+        return;
+      }
       if (state.at === 'data' || state.at === 'meta' || state.at === 'padding') {
         const part = chunk.subarray(at, at + state.left);
         at += part.length;
@@ -103,6 +114,7 @@ export class TarReader {
   }
 
   #take(state: Extract<State, { at: 'data' | 'meta' | 'padding' }>, part: Buffer): void {
+    if (state.at !== 'data' || state.sink === undefined) this.#rest(part);
     if (state.at === 'padding') {
       if (state.left === 0) this.#state = { at: 'header' };
       return;
@@ -117,6 +129,7 @@ export class TarReader {
 
   #takeBlock(block: Buffer): void {
     const state = this.#state;
+    this.#rest(block);
     if (state.at === 'extension') {
       if (extendOldMap(state.map, block)) return;
       this.#begin(withMap(state.entry, state.map, state.stored), state.stored);

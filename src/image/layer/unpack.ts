@@ -1,6 +1,7 @@
 import { SkiffError } from '../../base/errors.ts';
 import { type LayerFacts, LayerWriter } from '../../os/layer-writer.ts';
 import { inflate } from './inflate.ts';
+import { RecipeWriter } from './recipe.ts';
 import { Untar } from './untar.ts';
 import { verified } from './verify.ts';
 
@@ -12,6 +13,8 @@ export interface UnpackOptions {
   diffId: string;
   /** Empty directory that becomes the layer. */
   directory: string;
+  /** File that becomes the layer's recipe. */
+  recipe: string;
   /** True while no other layer is unpacked, so that a second processor may be free to help. */
   alone: () => boolean;
 }
@@ -36,7 +39,8 @@ export async function unpack(
   const inflated = inflate(packed, { what, ahead: alone });
   const tar = verified(inflated, { digest: diffId, size: null, what: `${what}, unpacked,` });
   const writer = new LayerWriter(options.directory);
-  const untar = new Untar({ writer });
+  const recipe = new RecipeWriter(options.recipe);
+  const untar = new Untar({ writer, recipe });
   const step = (work: () => void) => {
     try {
       signal.throwIfAborted();
@@ -54,5 +58,6 @@ export async function unpack(
     return writer.finish();
   } finally {
     writer.close();
+    recipe.close();
   }
 }

@@ -66,11 +66,12 @@ export class ImageNode {
     });
   }
 
-  /** Entries of layers, staging and blobs, and rows of images: what a failed pull must not add to. */
-  async counts(): Promise<{ layers: number; staging: number; blobs: number; images: number }> {
+  /** Entries of layers, recipes, staging and blobs, and rows of images: what a failed pull must not add to. */
+  async counts(): Promise<typeof NOTHING> {
     const entries = async (path: string) => (await readdir(join(this.root, path))).length;
     return {
       layers: await entries('layers'),
+      recipes: await entries('recipes'),
       staging: await entries('staging'),
       blobs: await entries('images/blobs'),
       images: this.images.list().length,
@@ -89,7 +90,7 @@ export class ImageNode {
   }
 }
 
-export const NOTHING = { layers: 0, staging: 0, blobs: 0, images: 0 };
+export const NOTHING = { layers: 0, recipes: 0, staging: 0, blobs: 0, images: 0 };
 
 /** Mounts the image's layers read-only as a container would see them, calls `work` with the directory, unmounts. */
 export async function withMounted<T>(lowers: string[], work: (merged: string) => T | Promise<T>): Promise<T> {

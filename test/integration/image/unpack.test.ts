@@ -13,6 +13,7 @@ import {
   readlinkSync,
   rmSync,
   statSync,
+  truncateSync,
   utimesSync,
   writeFileSync,
   writeSync,
@@ -23,6 +24,7 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { SkiffError } from '../../../src/base/errors.ts';
 import { digestOf } from '../../../src/image/digest.ts';
+import { assemble } from '../../../src/image/layer/recipe.ts';
 import { unpack } from '../../../src/image/layer/unpack.ts';
 import type { LayerFacts } from '../../../src/os/layer-writer.ts';
 import { makeThinLayer } from '../../../src/os/thin-layer.ts';
@@ -30,12 +32,16 @@ import { archive, paxEntry, type TarEntry, tarEntry } from '../../unit/image/lay
 import { listTree, withMounted } from './fixture.ts';
 
 let host: string;
+let recipes: string;
 let count = 0;
 
 before(() => {
   host = mkdtempSync(join(tmpdir(), 'sk-unpack-'));
+  recipes = mkdtempSync(join(tmpdir(), 'sk-recipes-'));
 });
-after(() => rmSync(host, { recursive: true }));
+after(() => {
+  for (const directory of [host, recipes]) rmSync(directory, { recursive: true });
+});
 
 /** A new empty directory beside the others; '..' of it is the host's. */
 function newLayer(): string {
@@ -49,14 +55,27 @@ async function unpackInto(directory: string, tar: Buffer): Promise<LayerFacts> {
   async function* source() {
     for (let at = 0; at < packed.length; at += 30_000) yield packed.subarray(at, at + 30_000);
   }
+  const { recipe } = layer(directory);
   const options = {
+    ...layer(directory),
     digest: digestOf(packed),
     size: packed.length,
     diffId: digestOf(tar),
-    directory,
     alone: () => false,
   };
-  return unpack(source, options, new AbortController().signal, () => undefined);
+  const facts = await unpack(source, options, new AbortController().signal, () => undefined);
+  if (!facts.replaced) assert.equal(await assembledDigest(recipe, directory), digestOf(tar));
+  return facts;
+}
+
+function layer(directory: string): { directory: string; recipe: string } {
+  return { directory, recipe: join(recipes, directory.slice(directory.lastIndexOf('/') + 1)) };
+}
+
+async function assembledDigest(recipe: string, directory: string): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of assemble(recipe, directory)) parts.push(Buffer.from(part));
+  return digestOf(Buffer.concat(parts));
 }
 
 /** Holes at the beginning, in between and at the end; more parts than one header or extension holds; none at all. */
@@ -294,7 +313,7 @@ describe('entries', () => {
       digest: digestOf(packed),
       size: packed.length,
       diffId: digestOf('other'),
-      directory: newLayer(),
+      ...layer(newLayer()),
       alone: () => true,
     };
     await assert.rejects(
@@ -309,11 +328,26 @@ describe('entries', () => {
       yield tar;
       await new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
     }
-    const options = { digest: digestOf(tar), size: 1 << 20, diffId: digestOf(tar), directory: newLayer() };
+    const options = { digest: digestOf(tar), size: 1 << 20, diffId: digestOf(tar), ...layer(newLayer()) };
     await assert.rejects(
       unpack(source, { ...options, alone: () => true }, new AbortController().signal, () => undefined),
       /checksum of a header/,
     );
+  });
+
+  it('can be put together again, unless an entry has taken the place of another', async () => {
+    assert.equal((await unpackInto(newLayer(), archive(file('a'), dir('d/'), file('d/b')))).replaced, false);
+    assert.equal((await unpackInto(newLayer(), archive(file('a'), file('a')))).replaced, true);
+    const directory = newLayer();
+    const data = Buffer.alloc(3_000_000, 'content ');
+    await unpackInto(directory, archive(tarEntry({ name: 'big', data }), file('small')));
+    const { recipe } = layer(directory);
+    writeFileSync(join(directory, 'small'), 'changed\n');
+    assert.notEqual(await assembledDigest(recipe, directory), digestOf(data));
+    truncateSync(join(directory, 'big'), 5);
+    await assert.rejects(assembledDigest(recipe, directory), /"\/big" is too short/);
+    rmSync(join(directory, 'big'));
+    await assert.rejects(assembledDigest(recipe, directory), /"\/big" is not there/);
   });
 
   it('leaves no descriptor behind, also after failures', async () => {
