@@ -158,6 +158,7 @@ export class SpdySession {
       return;
     }
     this.#send({ type: 'synReply', streamId, fin: false, block: this.#deflater.write(NO_HEADERS) });
+    stream.opened();
     if (frame.fin) stream.receiveEnd();
   }
 
@@ -190,6 +191,7 @@ export class SpdySession {
     const stream = this.#streams.get(streamId);
     const opening = this.#opening.get(streamId);
     this.#opening.delete(streamId);
+    stream?.opened();
     if (stream !== undefined) opening?.resolve(stream);
   }
 

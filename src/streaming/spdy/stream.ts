@@ -30,6 +30,9 @@ export class SpdyStream extends Duplex {
   #remoteEnded = false;
   #finSent = false;
   #dead = false;
+  #opened = false;
+  /** The write that waits for `opened`. */
+  #held: (() => void) | null = null;
 
   constructor(options: { id: number; headers: Headers }, host: StreamHost) {
     super({
@@ -42,6 +45,13 @@ export class SpdyStream extends Duplex {
     this.#host = host;
     // Whoever writes learns by its own callback that the connection is gone.
     this.on('error', () => undefined);
+  }
+
+  /** The peer knows of the stream: before that, the Go library drops what comes on it. */
+  opened(): void {
+    this.#opened = true;
+    this.#held?.();
+    this.#held = null;
   }
 
   /** Takes what came for it; false = no more, until `drained`. */
@@ -57,10 +67,15 @@ export class SpdyStream extends Duplex {
   }
 
   receiveReset(): void {
-    this.#dead = true;
-    this.destroy();
+    // Servers reset what they have ended, to be rid of it: that takes nothing back.
+    if (this.#remoteEnded) this.connectionLost();
+    else {
+      this.#dead = true;
+      this.destroy();
+    }
   }
 
+  /** Nothing can be written any more; what has arrived can still be read. */
   connectionLost(): void {
     this.#dead = true;
     this.receiveEnd();
@@ -96,6 +111,7 @@ export class SpdyStream extends Duplex {
 
   #send(chunks: Buffer[], fin: boolean, done: Done): void {
     if (this.#dead) done(new Error('the client is gone'));
-    else this.#host.write(this, chunks, fin, done);
+    else if (this.#opened) this.#host.write(this, chunks, fin, done);
+    else this.#held = () => this.#host.write(this, chunks, fin, done);
   }
 }
