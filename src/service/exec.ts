@@ -20,7 +20,7 @@ const SILENCE_MS = 1000;
 
 /**
  * Exec: a command in a running container, with the client's streams for its own. A client that goes takes a command
- * with a terminal along, by a hang-up; one without goes on with its input ended and its output dropped.
+ * with a terminal along, by a hang-up; one without goes on, its input ended and its output dropped: slowly, so that an endless one costs nothing.
  */
 export async function exec(
   hall: Hall,
