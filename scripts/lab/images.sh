@@ -84,7 +84,7 @@ image() {
   umoci new --image "$LAYOUT:$name"
   umoci insert --image "$LAYOUT:$name" "$root" /
   umoci config --image "$LAYOUT:$name" --config.env=PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-    --config.workingdir=/ --config.cmd=sh "$@"
+    --config.workingdir=/ "$@"
 }
 # variant NAME OF [UMOCI OPTION ...]: the same layer with another configuration.
 variant() {
@@ -97,7 +97,7 @@ make_images() {
   local number
   umoci init --layout "$LAYOUT"
   root_of "$WORK/root"
-  image busybox "$WORK/root"
+  image busybox "$WORK/root" --config.cmd=sh
   variant httpd busybox --config.cmd=/bin/sh --config.cmd=-c --config.cmd='echo httpd serves port 80; exec httpd -f -p 80 -h /www'
   variant uid busybox --config.user=1002
   variant username busybox --config.user=www-data
@@ -106,13 +106,13 @@ make_images() {
   for number in latest tag tag-all digest one two three tags; do variant "$number" busybox; done
   echo 'default-user:x:1000:1000:default-user:/home:/bin/sh' >>"$WORK/root/etc/passwd"
   printf 'default-user:x:1000:\ngroup-defined-in-image:x:50000:default-user\n' >>"$WORK/root/etc/group"
-  image predefined-group "$WORK/root" --config.user=1000
+  image predefined-group "$WORK/root" --config.cmd=sh --config.user=1000
   install -m 4755 "$WORK/nnp" "$WORK/root/usr/local/bin/nnp"
   image nonewprivs "$WORK/root" --config.cmd=nnp
   rm "$WORK/root/usr/local/bin/nnp"
   mkdir "$WORK/pause-root"
   cp "$WORK/pause" "$WORK/pause-root/pause"
-  image pause "$WORK/pause-root" --clear=config.cmd --config.entrypoint=/pause
+  image pause "$WORK/pause-root" --config.entrypoint=/pause
   cp -a "$WORK/nginx/usr" "$WORK/root/"
   ln -s usr/lib usr/lib64 "$WORK/root/"
   mkdir -p "$WORK/root/etc/nginx"
