@@ -1,8 +1,11 @@
+import { nowNs } from '../base/clock.ts';
 import { isCode } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Rows } from '../base/rows.ts';
 import { findImage, withNames, withoutTag } from './names.ts';
+import type { Resolved } from './pull.ts';
 import { formatReference, type Reference } from './reference.ts';
+import { runConfigOf } from './run-config.ts';
 import type { ImageRow } from './types.ts';
 
 /** The images that are listed, and their names: a tag belongs to one image, the one that was pulled under it last. */
@@ -77,4 +80,23 @@ export class ImageRows {
         });
     }
   }
+}
+
+/** The row of an image that nobody has named yet. */
+export function rowOf(resolved: Resolved, thin: string | null): ImageRow {
+  const { manifest, config, documents } = resolved;
+  return {
+    id: manifest.config.digest,
+    repoTags: [],
+    repoDigests: [],
+    size: manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size),
+    config: runConfigOf(config),
+    diffIds: config.rootfs.diff_ids,
+    architecture: config.architecture,
+    os: config.os,
+    blobs: [...new Set(documents.map((document) => document.digest))],
+    thin,
+    pinned: false,
+    pulledAt: nowNs(),
+  };
 }

@@ -1,13 +1,23 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { nowNs } from '../base/clock.ts';
 import { SkiffError } from '../base/errors.ts';
+import { newId } from '../base/id.ts';
 import { Inflight } from '../base/inflight.ts';
 import type { Log } from '../base/log.ts';
 import type { Rows } from '../base/rows.ts';
+import { Slots } from '../base/slots.ts';
+import { exportImages } from './archive/export.ts';
+import { archivedImages } from './archive/import.ts';
+import type { ImageSource } from './archive/source.ts';
 import { Blobs } from './blobs.ts';
+import { type CheckEvent, checkImages } from './check.ts';
+import { type ImagesUsage, imagesUsage } from './du.ts';
 import { Holds } from './holds.ts';
-import { ImageRows } from './image-rows.ts';
+import { ImageRows, rowOf } from './image-rows.ts';
 import { LayerStore } from './layer/layer-store.ts';
 import { LayerPool, type PoolOptions } from './layer/pool.ts';
+import type { Packing } from './layer/protocol.ts';
 import { parsePlatform } from './platform.ts';
 import { ImagePolicy, type PolicySettings } from './policy/policy.ts';
 import { fetchLayers, type Resolved, resolveImage } from './pull.ts';
@@ -15,7 +25,7 @@ import { formatReference, parseReference, type Reference } from './reference.ts'
 import { connectRegistry, type RegistrySettings } from './registry/connect.ts';
 import { RegistrySlots } from './registry/registry-slots.ts';
 import { DEFAULT_RETRY, type RetryOptions } from './registry/retry.ts';
-import { runConfigOf } from './run-config.ts';
+import { repairImages } from './repair.ts';
 import { chainId, makeThin } from './thin.ts';
 import type { AuthConfig, FilesystemUsage, ImageRow, LayerRow, PullProgress } from './types.ts';
 
@@ -50,6 +60,13 @@ export interface ImagesDeps {
 export interface PullOptions {
   signal: AbortSignal;
   progress: (event: PullProgress) => void;
+}
+
+interface BringOptions extends PullOptions {
+  slots: Slots;
+  verify: (resolved: Resolved) => Promise<void>;
+  /** Its manifest is one that a registry could have, so that it makes a name by digest. */
+  hasDigest: boolean;
 }
 
 /** One file system block: what a small document takes on disk. */
@@ -152,15 +169,81 @@ export class Images {
 
   /** Bytes and inodes of all layers and documents, from their rows: nothing is walked. */
   async usage(): Promise<FilesystemUsage> {
-    const layers = this.#store.values();
-    const blobs = new Set(this.#rows.values().flatMap((row) => row.blobs)).size;
-    const sum = (pick: (row: LayerRow) => number) => layers.reduce((total, row) => total + pick(row), 0);
-    return {
-      timestamp: nowNs(),
-      mountpoint: this.#options.root,
-      usedBytes: sum((row) => row.usedBytes) + blobs * BLOCK,
-      inodesUsed: sum((row) => row.inodes) + blobs,
-    };
+    const { total } = this.breakdown();
+    const { root } = this.#options;
+    return { timestamp: nowNs(), mountpoint: root, usedBytes: total.bytes, inodesUsed: total.inodes };
+  }
+
+  /** What `usage` is made of. */
+  breakdown(): ImagesUsage {
+    const directoryOf = (row: LayerRow) => this.#store.directoryOf(row);
+    return imagesUsage(this.#rows.values(), this.#store.values(), { directoryOf, block: BLOCK });
+  }
+
+  /** Compares everything on disk with its digests; with `repair`, fetches again what is damaged and no container uses. */
+  async *check(options: { repair: boolean }, signal: AbortSignal): AsyncGenerator<CheckEvent> {
+    const damaged: CheckEvent[] = [];
+    const parts = { rows: this.#rows, store: this.#store, blobs: this.#blobs, pool: this.#pool };
+    for await (const event of checkImages(parts, signal)) {
+      if (event.problem !== '') damaged.push(event);
+      yield event;
+    }
+    if (!options.repair) return;
+    const inUse = this.#layersInUse();
+    yield* repairImages(damaged, {
+      rows: this.#rows.values(),
+      isUsed: (id) => {
+        const layer = this.#store.get(id);
+        return layer !== undefined && inUse.has(this.#store.directoryOf(layer));
+      },
+      hold: (ids) => {
+        const hold = this.#holds.take();
+        hold.add(...ids);
+        return () => hold.release();
+      },
+      remove: (id) => this.remove(id),
+      pull: (name) => this.pull(name, null, { signal, progress: () => undefined }),
+    });
+  }
+
+  /** Writes images to a new file or directory on this host. */
+  async export(
+    options: { images: string[]; path: string; form: 'directory' | 'archive'; packing: Packing },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const images = options.images.map((reference) => {
+      const row = this.find(reference);
+      if (row !== undefined) return row;
+      throw new SkiffError('not_found', `export ${reference}: there is no such image`);
+    });
+    const hold = this.#holds.take();
+    hold.add(...images.flatMap((image) => [...image.diffIds, ...image.blobs]));
+    const concurrency = this.#options.settings().maxConcurrentDownloads;
+    const deps = { store: this.#store, blobs: this.#blobs, pool: this.#pool };
+    try {
+      await exportImages({ ...options, images, concurrency }, deps, signal);
+    } finally {
+      hold.release();
+      await this.#sweep(images.flatMap((image) => image.blobs));
+    }
+  }
+
+  /** Brings the images of an OCI layout or a `docker save` archive on this host; their ids. */
+  async import(options: { path: string; name: string }, deps: PullOptions): Promise<string[]> {
+    const scratch = join(this.#store.staging, `${newId().slice(0, 16)}.archive`);
+    const platform = parsePlatform(this.#options.settings().platform);
+    try {
+      const images = await archivedImages({ ...options, platform }, scratch);
+      const slots = new Slots(this.#options.settings().maxConcurrentDownloads);
+      const ids: string[] = [];
+      for (const { references, source, hasDigest } of images)
+        ids.push(
+          await this.#bring(references, source, { ...deps, slots, hasDigest, verify: async () => {} }),
+        );
+      return ids;
+    } finally {
+      await rm(scratch, { force: true });
+    }
   }
 
   /** Frees the layers that no image, container or running pull holds. */
@@ -186,44 +269,63 @@ export class Images {
   }
 
   async #pull(reference: Reference, auth: AuthConfig | null, options: PullOptions): Promise<string> {
-    const name = formatReference(reference);
     const settings = this.#options.settings();
     await this.#policy.admit(reference, settings);
-    const stallTimeoutMs = settings.pullProgressTimeout;
     const retry = this.#options.retry ?? DEFAULT_RETRY;
-    const registry = { reference, auth, settings, retry, stallTimeoutMs };
+    const registry = { reference, auth, settings, retry, stallTimeoutMs: settings.pullProgressTimeout };
     const { client, close } = await connectRegistry(registry, { log: this.#log });
+    const slots = this.#slots.of(reference.domain, settings.maxConcurrentDownloadsPerRegistry);
+    const verify = (resolved: Resolved) =>
+      this.#policy.verify(
+        { name: formatReference(reference), descriptor: resolved.descriptor },
+        settings,
+        options.signal,
+      );
+    try {
+      return await this.#bring([reference], client, { ...options, slots, verify, hasDigest: true });
+    } finally {
+      await close();
+    }
+  }
+
+  /** Brings an image from its source to the disk and lists it under `names`, the first of which it is asked for by. */
+  async #bring(names: Reference[], source: ImageSource, options: BringOptions): Promise<string> {
+    const [reference] = names;
+    if (reference === undefined) throw new SkiffError('invalid_argument', 'bring image: it has no name');
+    const { signal, progress } = options;
+    const name = formatReference(reference);
+    const { platform, maxConcurrentDownloads, pullProgressTimeout } = this.#options.settings();
     const hold = this.#holds.take();
     const documents: string[] = [];
-    const { signal, progress } = options;
     const tell = (phase: PullProgress['phase']) =>
       progress({ image: name, layer: '', phase, current: 0, total: 0 });
     try {
       tell('resolving');
-      const platform = parsePlatform(settings.platform);
-      const resolved = await resolveImage({ reference, platform }, client, signal);
-      await this.#policy.verify({ name, descriptor: resolved.descriptor }, settings, signal);
+      const resolved = await resolveImage({ reference, platform: parsePlatform(platform) }, source, signal);
+      await options.verify(resolved);
       const { diff_ids: diffIds } = resolved.config.rootfs;
       documents.push(...resolved.documents.map((document) => document.digest));
       hold.add(...diffIds, chainId(diffIds), ...documents);
-      const concurrency = settings.maxConcurrentDownloads;
-      const slots = this.#slots.of(reference.domain, settings.maxConcurrentDownloadsPerRegistry);
-      const fetchOptions = { name, concurrency, slots, retry, stallTimeoutMs, progress };
-      await fetchLayers(
-        resolved,
-        fetchOptions,
-        { client, store: this.#store, pool: this.#pool, log: this.#log },
-        signal,
-      );
-      const id = await this.#commit(reference, resolved, signal);
+      const fetchOptions = {
+        name,
+        concurrency: maxConcurrentDownloads,
+        slots: options.slots,
+        retry: this.#options.retry ?? DEFAULT_RETRY,
+        stallTimeoutMs: pullProgressTimeout,
+        progress,
+      };
+      const deps = { source, store: this.#store, pool: this.#pool, log: this.#log };
+      await fetchLayers(resolved, fetchOptions, deps, signal);
+      const row = await this.#commit(resolved, signal);
+      const digest = options.hasDigest ? resolved.descriptor.digest : '';
+      for (const one of names) await this.#rows.pulled(one, row, digest);
       tell('done');
-      return id;
+      return row.id;
     } catch (cause) {
       tell('failed');
       throw cause;
     } finally {
       hold.release();
-      await close();
       await this.#sweep(documents);
     }
   }
@@ -239,7 +341,8 @@ export class Images {
     }
   }
 
-  async #commit(reference: Reference, resolved: Resolved, signal: AbortSignal): Promise<string> {
+  /** Makes all of the image durable; its row, for the caller to write. */
+  async #commit(resolved: Resolved, signal: AbortSignal): Promise<ImageRow> {
     const diffIds = resolved.config.rootfs.diff_ids;
     const chain = this.#chain(diffIds);
     const layers = chain.map((id) => this.#pulledLayer(id));
@@ -249,9 +352,7 @@ export class Images {
     await this.#store.publish(thin === null ? chain : [...chain, thin]);
     // The deadline may have passed while the disk was synced: then the caller must not be told of a success.
     signal.throwIfAborted();
-    const row = newRow(resolved, thin);
-    await this.#rows.pulled(reference, row, resolved.descriptor.digest);
-    return row.id;
+    return rowOf(resolved, thin);
   }
 
   /** Diff ids from the top down, each once: overlayfs takes no directory twice, and only the topmost one is seen. */
@@ -278,22 +379,4 @@ export class Images {
   #knownBlobs(): Set<string> {
     return new Set([...this.#rows.values().flatMap((row) => row.blobs), ...this.#holds.keys()]);
   }
-}
-
-function newRow(resolved: Resolved, thin: string | null): ImageRow {
-  const { manifest, config, documents } = resolved;
-  return {
-    id: manifest.config.digest,
-    repoTags: [],
-    repoDigests: [],
-    size: manifest.layers.reduce((sum, layer) => sum + layer.size, manifest.config.size),
-    config: runConfigOf(config),
-    diffIds: config.rootfs.diff_ids,
-    architecture: config.architecture,
-    os: config.os,
-    blobs: [...new Set(documents.map((document) => document.digest))],
-    thin,
-    pinned: false,
-    pulledAt: nowNs(),
-  };
 }

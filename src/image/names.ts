@@ -35,14 +35,14 @@ function findByName(rows: ImageRow[], text: string): ImageRow | undefined {
   return rows.find((row) => row.repoTags.includes(name) || row.repoDigests.includes(name));
 }
 
-/** `row` with the names that a pull of `reference` gives it; `digest` is what the registry has under it. */
+/** `row` with the names that a pull of `reference` gives it; `digest` is what the registry has under it, '' = it is from no registry. */
 export function withNames(row: ImageRow, reference: Reference, digest: string): ImageRow {
-  const repoDigest = `${repositoryOf(reference)}@${digest}`;
+  const repoDigests = digest === '' ? [] : [`${repositoryOf(reference)}@${digest}`];
   const tags = reference.tag === '' ? [] : [formatReference(reference)];
   return {
     ...row,
     repoTags: [...new Set([...row.repoTags, ...tags])],
-    repoDigests: [...new Set([...row.repoDigests, repoDigest])],
+    repoDigests: [...new Set([...row.repoDigests, ...repoDigests])],
   };
 }
 

@@ -3,11 +3,11 @@ import { SkiffError } from '../base/errors.ts';
 import type { Log } from '../base/log.ts';
 import type { Slots } from '../base/slots.ts';
 import type { Descriptor, ImageConfig, Manifest, Platform } from '../oci/image-spec.ts';
+import type { ImageSource } from './archive/source.ts';
 import type { LayerStore, Staged } from './layer/layer-store.ts';
 import type { LayerPool } from './layer/pool.ts';
 import { choosePlatform, parseConfig, parseDocument } from './manifest.ts';
 import { formatReference, type Reference } from './reference.ts';
-import type { RegistryClient } from './registry/client.ts';
 import type { RetryOptions } from './registry/retry.ts';
 import type { PullProgress } from './types.ts';
 
@@ -29,10 +29,10 @@ export interface Resolved {
   documents: StoredDocument[];
 }
 
-/** Asks the registry what `reference` is: index, manifest of our platform, configuration. */
+/** Asks the registry, or the archive, what `reference` is: index, manifest of our platform, configuration. */
 export async function resolveImage(
   options: { reference: Reference; platform: Platform },
-  client: RegistryClient,
+  source: ImageSource,
   signal: AbortSignal,
 ): Promise<Resolved> {
   const { reference, platform } = options;
@@ -41,7 +41,7 @@ export async function resolveImage(
   let top: Descriptor | undefined;
   let wanted = reference.digest === '' ? reference.tag : reference.digest;
   for (let depth = 0; depth < MAX_INDEX_DEPTH; depth++) {
-    const fetched = await client.manifest(wanted, signal);
+    const fetched = await source.manifest(wanted, signal);
     documents.push({ digest: fetched.digest, bytes: fetched.bytes });
     top ??= { mediaType: fetched.mediaType, digest: fetched.digest, size: fetched.bytes.byteLength };
     const document = parseDocument(fetched.bytes, fetched.mediaType, name);
@@ -50,7 +50,7 @@ export async function resolveImage(
       continue;
     }
     const { manifest } = document;
-    const bytes = await client.config(manifest.config, signal);
+    const bytes = await source.config(manifest.config, signal);
     documents.push({ digest: manifest.config.digest, bytes });
     const config = parseConfig(bytes, manifest, name);
     return { descriptor: top, manifest, config, documents };
@@ -69,7 +69,7 @@ export interface FetchOptions {
 }
 
 interface FetchDeps {
-  client: RegistryClient;
+  source: ImageSource;
   store: LayerStore;
   pool: LayerPool;
   log: Log;
@@ -139,7 +139,7 @@ async function unpackInWorker(
   signal: AbortSignal,
 ) {
   const { retry, stallTimeoutMs, slots } = options;
-  const source = await deps.client.blobSource(descriptor, signal);
+  const source = await deps.source.blobSource(descriptor, signal);
   const task = { kind: 'unpack' as const, source, diffId, ...staged, retry, stallTimeoutMs };
   const onBytes = (received: number) => tell(options, descriptor, 'fetching', received);
   const result = await slots.run(() => deps.pool.run(task, signal, onBytes), signal);

@@ -1,13 +1,26 @@
+import { createReadStream } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
+import type { LayerFacts } from '../../os/layer-writer.ts';
 import { makeThinLayer } from '../../os/thin-layer.ts';
 import { blobBytes } from '../registry/blob.ts';
 import { HttpClient } from '../registry/http.ts';
-import type { FromWorker, LayerResult, LayerTask, ToWorker, UnpackTask, WorkerData } from './protocol.ts';
+import { packLayer, verifyLayer } from './pack.ts';
+import type {
+  FileSource,
+  FromWorker,
+  LayerResult,
+  LayerTask,
+  ToWorker,
+  UnpackTask,
+  WorkerData,
+} from './protocol.ts';
 import { unpack } from './unpack.ts';
 import { toWire } from './wire-error.ts';
 
 /** How often the main thread hears of progress, in milliseconds. */
 const REPORT_MS = 100;
+
+const FILE_CHUNK = 256 << 10;
 
 const port = parentPort;
 if (port === null) throw new Error('layer-worker.ts runs as a worker thread only');
@@ -35,14 +48,31 @@ async function start(id: number, task: LayerTask): Promise<void> {
 }
 
 async function run(id: number, task: LayerTask, signal: AbortSignal): Promise<LayerResult> {
-  if (task.kind === 'thin')
-    return { kind: 'thin', needed: makeThinLayer({ layers: task.layers, directory: task.directory }) };
+  switch (task.kind) {
+    case 'unpack':
+      return { kind: 'unpack', facts: await unpackTask(id, task, signal) };
+    case 'thin':
+      return { kind: 'thin', needed: makeThinLayer(task) };
+    case 'verify':
+      return { kind: 'verify', problem: await verifyLayer(task, signal) };
+    case 'pack':
+      return { kind: 'pack', ...(await packLayer(task, signal)) };
+  }
+}
+
+function unpackTask(id: number, task: UnpackTask, signal: AbortSignal): Promise<LayerFacts> {
   const { source, diffId, directory, recipe, retry } = task;
-  const bytes = (until: AbortSignal) => blobBytes(source, { retry }, { http: clientFor(task) }, until);
+  const bytes = (until: AbortSignal) =>
+    'file' in source ? fileBytes(source) : blobBytes(source, { retry }, { http: clientFor(task) }, until);
   const { digest, size } = source;
   const alone = () => Atomics.load(busy, 0) <= 1;
-  const facts = await unpack(bytes, { digest, size, diffId, directory, recipe, alone }, signal, reporter(id));
-  return { kind: 'unpack', facts };
+  return unpack(bytes, { digest, size, diffId, directory, recipe, alone }, signal, reporter(id));
+}
+
+/** A part of a file, as the bytes of a registry would come. */
+async function* fileBytes({ file, offset, size }: FileSource): AsyncGenerator<Uint8Array> {
+  if (size === 0) return;
+  yield* createReadStream(file, { start: offset, end: offset + size - 1, highWaterMark: FILE_CHUNK });
 }
 
 function reporter(id: number): (count: number) => void {

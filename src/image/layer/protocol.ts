@@ -12,10 +12,19 @@ export interface WorkerData {
   busy: Int32Array;
 }
 
+/** A packed layer that lies on this host: in a file of its own, or within an archive. */
+export interface FileSource {
+  file: string;
+  /** Where in the file it begins, in bytes. */
+  offset: number;
+  digest: string;
+  size: number;
+}
+
 /** Fetch a packed layer and unpack it into `directory`, which is empty. */
 export interface UnpackTask {
   kind: 'unpack';
-  source: BlobSource;
+  source: BlobSource | FileSource;
   diffId: string;
   directory: string;
   recipe: string;
@@ -31,10 +40,37 @@ export interface ThinTask {
   directory: string;
 }
 
-export type LayerTask = UnpackTask | ThinTask;
+/** Compare a layer on disk with its diff id. */
+export interface VerifyTask {
+  kind: 'verify';
+  diffId: string;
+  directory: string;
+  recipe: string;
+}
 
-/** Of a thin task: whether there was something to put into the directory. */
-export type LayerResult = { kind: 'unpack'; facts: LayerFacts } | { kind: 'thin'; needed: boolean };
+export const PACKINGS = ['gzip', 'zstd', 'none'] as const;
+export type Packing = (typeof PACKINGS)[number];
+
+/** Pack a layer again, into a new file. */
+export interface PackTask {
+  kind: 'pack';
+  diffId: string;
+  directory: string;
+  recipe: string;
+  packing: Packing;
+  file: string;
+}
+
+export type LayerTask = UnpackTask | ThinTask | VerifyTask | PackTask;
+
+export type LayerResult =
+  | { kind: 'unpack'; facts: LayerFacts }
+  /** Whether there was something to put into the directory. */
+  | { kind: 'thin'; needed: boolean }
+  /** Null: nothing is wrong. */
+  | { kind: 'verify'; problem: string | null }
+  /** Digest and bytes of the packed layer. */
+  | { kind: 'pack'; digest: string; size: number };
 
 export type ToWorker = { kind: 'start'; id: number; task: LayerTask } | { kind: 'abort'; id: number };
 
