@@ -13,9 +13,9 @@ Sets up and builds what is missing, then runs suites one after another:
   unit         no root, no kernel objects
   integration  one adapter against the real kernel, runc, registry or CNI plugins
   e2e          the daemon as a process, over its sockets
-  lab          limits, OOM, statistics and cgroup parents in a machine with every controller
   bench-smoke  the measurements run, a few rounds of each
-Without a name: all of these, as every change must pass them. --all adds what takes long.
+Without a name: all of these, as every change must pass them. By name or with --all:
+  lab          limits, OOM, statistics and cgroup parents in a machine with every controller
   --only TEXT  only files whose path holds TEXT: scripts/test.sh e2e --only crictl
 
 What touches the kernel runs in private namespaces (scripts/private.sh). A suite past twice
@@ -44,7 +44,7 @@ esac
 need_node
 "$SKIFF_REPO/scripts/build.sh" -q
 # Its machine's kernel and disk are built here, outside the suite's time.
-[[ " ${SUITES[*]:-lab} " != *' lab '* ]] || "$SKIFF_REPO/scripts/lab.sh" build
+[[ " ${SUITES[*]} $* " != *' lab '* && " $* " != *' --all '* ]] || "$SKIFF_REPO/scripts/lab.sh" build
 eval "$("$SKIFF_REPO/scripts/tools.sh" --paths)"
 export NODE_COMPILE_CACHE=$SKIFF_CACHE/compile
 cd "$SKIFF_REPO"
