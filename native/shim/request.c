@@ -77,6 +77,8 @@ static bool attach(struct shim *shim, struct client *client)
     return false;
   client->flags = flags;
   send_done(shim, client, 0);
+  if ((flags & ATTACH_STDOUT) != 0)
+    unseen_show(shim, client);
   return true;
 }
 

@@ -86,6 +86,15 @@ struct options {
 
 enum phase { PHASE_RUNNING, PHASE_DRAINING, PHASE_TOLD };
 
+enum { UNSEEN_MAX = 16384 };
+
+/** The last output of a terminal that nobody has attached to yet: the prompt that waits for somebody. */
+struct unseen {
+  /** NULL: somebody has, or it is no terminal to type at. */
+  uint8_t *bytes;
+  size_t len;
+};
+
 struct shim {
   struct options options;
   enum phase phase;
@@ -100,6 +109,7 @@ struct shim {
   bool stdin_watched;
   struct client *stdin_owner;
   bool outputs_paused;
+  struct unseen unseen;
   struct log_file log;
   struct cgroup cgroup;
 
@@ -142,6 +152,8 @@ bool outputs_open(const struct shim *shim);
 void outputs_pause(struct shim *shim, bool pause);
 /** After init's death: a terminal that was idle has come to its end. */
 void outputs_recheck(struct shim *shim);
+/** Shows the first client that attaches to a terminal what it has missed. */
+void unseen_show(struct shim *shim, struct client *client);
 void stdin_close(struct shim *shim);
 /** Writes a client's STDIN frame; false = the container's stdin is full, the rest follows when it is not. */
 bool stdin_write(struct shim *shim, struct client *client);

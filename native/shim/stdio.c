@@ -26,6 +26,25 @@ static void set_idle(struct shim *shim, struct output *output, bool idle)
   epoll_ctl(shim->epoll, EPOLL_CTL_MOD, output->source.fd, &event);
 }
 
+static void unseen_keep(struct unseen *unseen, const uint8_t *bytes, size_t len)
+{
+  if (unseen->bytes == NULL)
+    return;
+  size_t keep = len < UNSEEN_MAX ? len : UNSEEN_MAX;
+  size_t over = unseen->len + keep > UNSEEN_MAX ? unseen->len + keep - UNSEEN_MAX : 0;
+  memmove(unseen->bytes, unseen->bytes + over, unseen->len - over);
+  memcpy(unseen->bytes + unseen->len - over, bytes + len - keep, keep);
+  unseen->len += keep - over;
+}
+
+void unseen_show(struct shim *shim, struct client *client)
+{
+  if (shim->unseen.len > 0)
+    client_send(shim, client, FRAME_STDOUT, shim->unseen.bytes, shim->unseen.len);
+  free(shim->unseen.bytes);
+  shim->unseen = (struct unseen){0};
+}
+
 static void output_ready(struct shim *shim, struct source *source, uint32_t events)
 {
   struct output *output = (struct output *)source;
@@ -46,6 +65,7 @@ static void output_ready(struct shim *shim, struct source *source, uint32_t even
     set_idle(shim, output, false);
     shim->drain_quiet_since = now_ms();
     log_stream_feed(&output->lines, realtime_ns(), read_buffer, (size_t)len, log_file_sink(&shim->log));
+    unseen_keep(&shim->unseen, read_buffer, (size_t)len);
     clients_send_output(shim, output->frame, read_buffer, (size_t)len);
     if (shim->outputs_paused)
       return;
@@ -159,8 +179,10 @@ int stdio_console(struct shim *shim, int master)
   cleanup_close int in = fcntl(master, F_DUPFD_CLOEXEC, 3);
   if (in < 0 || set_nonblocking(master) < 0)
     return -errno;
-  if (shim->options.stdin_open)
+  if (shim->options.stdin_open) {
     shim->stdin.fd = take_fd(&in);
+    shim->unseen.bytes = malloc(UNSEEN_MAX);
+  }
   output_init(shim, &shim->outputs[0], "stdout", FRAME_STDOUT, master);
   return 0;
 }

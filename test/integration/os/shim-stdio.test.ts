@@ -149,6 +149,25 @@ test('a terminal: its size, input, and everything as stdout', async () => {
   );
 });
 
+test('the first client of a terminal sees what it has missed, and only the first', async () => {
+  const plan = await box.plan('seq 1 9999; printf "prompt> "; read end', { tty: true, stdin: true });
+  const shim = await box.start(plan);
+  await sleep(300);
+  const seen = ['', ''];
+  for (const client of [0, 1]) {
+    const attached = await shim.attach({ stdin: true, stdout: true, stderr: false });
+    attached.stdout?.setEncoding('utf8').on('data', (chunk) => {
+      seen[client] += chunk;
+    });
+    if (client === 0) await until(() => seen[0]?.endsWith('prompt> ') ?? false, 'the prompt');
+    else attached.stdin?.write('end\n');
+  }
+  assert.equal((await shim.exited)?.exitCode, 0);
+  assert.match(seen[0] ?? '', /9998\r\n9999\r\nprompt> /);
+  assert.ok((seen[0] ?? '').length < 17_000, 'its end only');
+  assert.doesNotMatch(seen[1] ?? '', /prompt/);
+});
+
 test('a terminal that nobody has open for a while costs no time and goes on later', async () => {
   const script = 'exec <&- >&- 2>&-; sleep 0.6; exec >/dev/pts/0; echo back; sleep 0.2';
   const plan = await box.plan(script, { tty: true });
