@@ -22,7 +22,7 @@ const BELOW_SERVICE = [...ROOMS, 'os', ...LEAVES];
 const MAY_IMPORT: Record<string, string[]> = {
   'main.ts': ['cli', 'daemon.ts', 'base'],
   'daemon.ts': ['config', 'cri', 'streaming', 'ops', 'service', ...BELOW_SERVICE],
-  cli: ['daemon.ts', 'config', 'cri', 'ops', 'os', ...LEAVES],
+  cli: ['daemon.ts', 'config', 'cri', 'streaming', 'ops', 'os', ...LEAVES],
   cri: ['service', ...ROOMS, ...LEAVES],
   streaming: ['service', ...ROOMS, ...LEAVES],
   ops: ['service', ...ROOMS, ...LEAVES],

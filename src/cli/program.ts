@@ -1,6 +1,7 @@
 import { Command, InvalidArgumentError, type Option } from 'commander';
 import { VERSION } from '../base/version.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
+import type { ExecOptions } from './exec.ts';
 import type { RunOptions } from './run-spec.ts';
 import type { ServeOptions } from './serve.ts';
 
@@ -78,6 +79,8 @@ function runCommands(skiff: Command, exitWith: ExitWith): void {
     .option('--name <name>', 'name of the pod (default: a random one)', '')
     .option('--host-network', 'use the network of the host', false)
     .option('--runtime <handler>', 'runtime handler, such as crun (default: as configured)', '')
+    .option('-i, --interactive', "give it this command's stdin", false)
+    .option('-t, --tty', 'give it a terminal', false)
     .option('-d, --detach', 'print the container id and leave the pod running', false)
     .option('--rm', 'remove the pod at the end; always so without -d')
     .passThroughOptions()
@@ -86,6 +89,7 @@ function runCommands(skiff: Command, exitWith: ExitWith): void {
       examples(
         'skiff run busybox -- echo hello',
         'skiff run -d --name web -p 8080:80 nginx',
+        'skiff run -it busybox -- sh',
         'skiff run -v .:/src:ro -e DEBUG=1 busybox -- ls /src',
       ),
     )
@@ -95,13 +99,24 @@ function runCommands(skiff: Command, exitWith: ExitWith): void {
     });
   skiff
     .command('exec <container> <cmd...>')
-    .description('run a command in a running container; shows its output at its end, passes its exit code on')
+    .description('run a command in a running container; shows its output, passes its exit code on')
+    .option('-i, --interactive', "give it this command's stdin", false)
+    .option('-t, --tty', 'give it a terminal', false)
     .option('--timeout <seconds>', 'kill the command after so long; 0 = never', wholeNumber, 0)
     .passThroughOptions()
-    .addHelpText('after', examples('skiff exec web -- cat /etc/hostname'))
-    .action(async (name: string, cmd: string[], options: { timeout: number }) => {
+    .addHelpText('after', examples('skiff exec web -- cat /etc/hostname', 'skiff exec -it web -- sh'))
+    .action(async (name: string, cmd: string[], options: ExecOptions) => {
       const { exec } = await import('./exec.ts');
       exitWith(await exec(await daemon(skiff), name, command(cmd), options));
+    });
+  skiff
+    .command('port-forward <pod> <port...>')
+    .description('lead ports of this host to ports of a pod, until Ctrl-C; PORT is [LOCAL:]PORT')
+    .option('--address <address>', 'address of this host to listen on (default: 127.0.0.1)', '127.0.0.1')
+    .addHelpText('after', examples('skiff port-forward web 8080:80', 'skiff port-forward web :80'))
+    .action(async (name: string, ports: string[], options: { address: string }) => {
+      const { portForward } = await import('./port-forward.ts');
+      await portForward(await daemon(skiff), name, ports, options);
     });
   skiff
     .command('logs <container>')

@@ -11,6 +11,8 @@ export interface RunOptions {
   hostNetwork: boolean;
   runtime: string;
   detach: boolean;
+  interactive: boolean;
+  tty: boolean;
 }
 
 /** Marks pods that `skiff run` made; the value names their log directory. */
@@ -69,6 +71,10 @@ export function containerOf(
     mounts: options.volume.map(mountOf),
     labels: {},
     log_path: LOG_FILE,
+    stdin: options.interactive,
+    // Nobody else is going to type.
+    stdin_once: options.interactive && !options.detach,
+    tty: options.tty,
     linux: {
       security_context: {
         namespace_options: namespaces(options),

@@ -1,5 +1,6 @@
-import { messageOf, SkiffError } from '../base/errors.ts';
+import { isCode, messageOf, SkiffError } from '../base/errors.ts';
 import type { CriClient } from '../cri/client.ts';
+import { openCommand } from '../streaming/client.ts';
 import { containerExit } from './container-exit.ts';
 import { readLog } from './container-log.ts';
 import type { Daemon } from './daemon.ts';
@@ -9,6 +10,7 @@ import { note, print } from './output.ts';
 import { pullImage } from './pull.ts';
 import { RunPod, rootDirectory } from './run-pod.ts';
 import { checkOptions, containerOf, NAMESPACE, type RunOptions } from './run-spec.ts';
+import { runSession } from './session.ts';
 
 const STOP_SECONDS = 10;
 
@@ -39,7 +41,9 @@ export async function run(
         const request = { pod_sandbox_id: podId, config: container, sandbox_config: pod.config };
         const { container_id } = await cri.runtime.CreateContainer(request, { signal });
         await cri.runtime.StartContainer({ container_id }, { signal });
-        if (!options.detach) return await follow(cri, container_id, pod.logPath, interrupts);
+        if (options.tty && options.interactive && !options.detach)
+          return await attached(cri, container_id, pod.logPath, interrupts);
+        if (!options.detach) return await follow(cri, container_id, pod.logPath, options, interrupts);
         keep = true;
         print(container_id);
         return 0;
@@ -79,8 +83,15 @@ async function ensureImage(
  * Shows the log until the container has ended; its exit code. The first Ctrl-C
  * stops it gently, the second kills it, the third waits no longer.
  */
-async function follow(cri: CriClient, id: string, logPath: string, interrupts: Interrupts): Promise<number> {
+async function follow(
+  cri: CriClient,
+  id: string,
+  logPath: string,
+  options: Pick<RunOptions, 'interactive'>,
+  interrupts: Interrupts,
+): Promise<number> {
   const ended = new AbortController();
+  const typing = options.interactive ? type(cri, id, ended.signal) : undefined;
   const shown = showLog(logPath, ended.signal);
   const stop = (timeout: number) => {
     cri.runtime.StopContainer({ container_id: id, timeout }).catch((cause: unknown) => {
@@ -96,8 +107,42 @@ async function follow(cri: CriClient, id: string, logPath: string, interrupts: I
     return exit_code;
   } finally {
     ended.abort();
-    await shown;
+    await Promise.all([shown, typing]);
   }
+}
+
+/** Gives the container this process's stdin: the log has its output, from the first byte. */
+async function type(cri: CriClient, id: string, ended: AbortSignal): Promise<void> {
+  try {
+    const wanted = { tty: false, stdin: true, stdout: false, stderr: false };
+    const { url } = await cri.runtime.Attach({ container_id: id, ...wanted });
+    const command = await openCommand(url, wanted);
+    ended.addEventListener('abort', () => void command.close());
+    await runSession(command, { tty: false });
+  } catch (cause) {
+    // A command that is quicker than its input has ended meanwhile.
+    if (!ended.aborted && !isCode(cause, 'failed_precondition')) note(`skiff: stdin: ${messageOf(cause)}`);
+  }
+}
+
+/** Joins the caller's terminal to the container's until it ends; its exit code. */
+async function attached(
+  cri: CriClient,
+  id: string,
+  logPath: string,
+  interrupts: Interrupts,
+): Promise<number> {
+  const wanted = { tty: true, stdin: true, stdout: true, stderr: false };
+  try {
+    const { url } = await cri.runtime.Attach({ container_id: id, ...wanted });
+    const outcome = await runSession(await openCommand(url, wanted), { tty: true });
+    if ('error' in outcome) throw new SkiffError('unavailable', outcome.error);
+  } catch (cause) {
+    if (!isCode(cause, 'failed_precondition', 'unavailable')) throw cause;
+    // It has ended before there was anybody to see it, or the daemon has gone: the log has it all.
+    return follow(cri, id, logPath, { interactive: false }, interrupts);
+  }
+  return (await containerExit(cri, id, interrupts.third)).exit_code;
 }
 
 async function showLog(path: string, ended: AbortSignal): Promise<void> {
