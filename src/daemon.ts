@@ -29,6 +29,7 @@ import { Events } from './service/events.ts';
 import { ExecSync } from './service/exec-sync.ts';
 import type { Hall, HallOptions } from './service/hall.ts';
 import { imageService } from './service/image-service.ts';
+import { imageStore } from './service/image-store.ts';
 import { LayerHolds } from './service/layer-holds.ts';
 import { Layout } from './service/layout.ts';
 import { runtimeOf } from './service/lookup.ts';
@@ -95,6 +96,7 @@ export async function runDaemon(
       api: {
         runtime,
         images,
+        imageStore: imageStore(hall),
         config: () => tableOf(live.current),
         reloadConfig: () => live.reload(),
         journal: (query) => store.journal(query),

@@ -2,6 +2,7 @@ import { Command, InvalidArgumentError, type Option } from 'commander';
 import { VERSION } from '../base/version.ts';
 import { Daemon, type DaemonOptions } from './daemon.ts';
 import type { ExecOptions } from './exec.ts';
+import { imageStoreCommands } from './image-store-commands.ts';
 import type { RunOptions } from './run-spec.ts';
 import type { ServeOptions } from './serve.ts';
 
@@ -25,7 +26,7 @@ export function program(exitWith: ExitWith): Command {
     .addHelpText('after', EXIT_CODES);
   serveCommand(skiff);
   runCommands(skiff, exitWith);
-  listCommands(skiff);
+  listCommands(skiff, exitWith);
   imageCommands(skiff);
   lifeCommands(skiff);
   hostCommands(skiff, exitWith);
@@ -131,7 +132,7 @@ function runCommands(skiff: Command, exitWith: ExitWith): void {
     });
 }
 
-function listCommands(skiff: Command): void {
+function listCommands(skiff: Command, exitWith: ExitWith): void {
   const list = (name: string, description: string) =>
     skiff
       .command(name)
@@ -146,9 +147,10 @@ function listCommands(skiff: Command): void {
     .option('-a, --all', 'also those that are not ready', false)
     .addHelpText('after', examples('skiff pods -a'))
     .action(async (options) => (await import('./ps.ts')).pods(await daemon(skiff), options));
-  list('images', 'list images')
+  const images = list('images', 'list images, or do one of the things below with them')
     .addHelpText('after', examples('skiff images'))
     .action(async (options) => (await import('./images.ts')).images(await daemon(skiff), options));
+  imageStoreCommands(images, { daemon: () => daemon(skiff), exitWith, examples });
 }
 
 function imageCommands(skiff: Command): void {

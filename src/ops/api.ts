@@ -1,6 +1,6 @@
 import type { JournalQuery, JournalRow } from '../base/state-protocol.ts';
 import type { ConfigReload } from '../config/reload.ts';
-import type { ImageApi, RuntimeApi } from '../service/api.ts';
+import type { ImageApi, ImageStoreApi, RuntimeApi } from '../service/api.ts';
 
 /** One operation that runs now; ages in milliseconds. */
 export interface OperationView {
@@ -17,6 +17,7 @@ export interface OperationView {
 export interface OpsApi {
   runtime: Pick<RuntimeApi, 'version' | 'status'>;
   images: Pick<ImageApi, 'pullImage'>;
+  imageStore: ImageStoreApi;
   /** The configuration in force, keys as in the file. */
   config(): Record<string, unknown>;
   reloadConfig(): Promise<ConfigReload>;

@@ -5,6 +5,7 @@ import { listenPrivate } from '../base/unix-socket.ts';
 import type { OpsApi } from './api.ts';
 import { type Call, sendError, sendJson, sendText } from './http.ts';
 import { pullImage } from './image-pull.ts';
+import { checkImages, exportImages, imagesUsage, importImages } from './image-store.ts';
 import { readJournal } from './journal.ts';
 import { EXPOSITION_TYPE } from './metrics/exposition.ts';
 
@@ -27,6 +28,10 @@ const ROUTES: Record<string, Record<string, Handler>> = {
   '/metrics': { GET: ({ response }, api) => sendText(response, 200, EXPOSITION_TYPE, api.metrics()) },
   '/journal': { GET: readJournal },
   '/images/pull': { POST: pullImage },
+  '/images/usage': { GET: imagesUsage },
+  '/images/check': { POST: checkImages },
+  '/images/export': { POST: exportImages },
+  '/images/import': { POST: importImages },
 };
 
 /**

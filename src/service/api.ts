@@ -6,6 +6,9 @@
  * away or its deadline passes.
  */
 import type { ContainerConfig, ContainerRow, ContainerState } from '../container/types.ts';
+import type { CheckEvent } from '../image/check.ts';
+import type { ImagesUsage, LayerUse } from '../image/du.ts';
+import type { Packing } from '../image/layer/protocol.ts';
 import type { AuthConfig, FilesystemUsage, ImageRow, PullProgress } from '../image/types.ts';
 import type { LinuxResources, SandboxConfig, SandboxRow } from '../sandbox/types.ts';
 
@@ -229,4 +232,33 @@ export interface ImageApi {
   ): Promise<string>;
   removeImage(image: string): Promise<void>;
   imageFsInfo(): Promise<ImageFsInfo>;
+}
+
+/** What takes the space that ImageFsInfo tells, and who holds it. */
+export interface ImageStoreUsage extends Omit<ImagesUsage, 'layers'> {
+  /** `containers`: ids of those whose root file system has the layer. */
+  layers: (LayerUse & { containers: string[] })[];
+}
+
+/** Where an export goes; `path` is absolute and not there yet. */
+export interface ImageExport {
+  images: string[];
+  path: string;
+  /** An OCI layout as a directory, or as one archive that `docker load` takes, too. */
+  form: 'directory' | 'archive';
+  packing: Packing;
+}
+
+/** What can be done with stored images that CRI has no call for. Paths are those of the daemon's host. */
+export interface ImageStoreApi {
+  usage(): ImageStoreUsage;
+  /** Everything on disk against its digests; `repair` fetches again what is damaged and no container uses. */
+  check(call: CallContext, options: { repair: boolean }): AsyncIterable<CheckEvent>;
+  export(call: CallContext, options: ImageExport): Promise<void>;
+  /** Ids of the images of an OCI layout or a `docker save` archive; `name` for what has none there, '' = none. */
+  import(
+    call: CallContext,
+    options: { path: string; name: string },
+    progress: (event: PullProgress) => void,
+  ): Promise<string[]>;
 }

@@ -38,6 +38,22 @@ const api: OpsApi = {
     }),
   },
   images: { pullImage: (...args) => pullImage(...args) },
+  imageStore: {
+    usage: () => ({
+      images: [],
+      layers: [],
+      documents: { bytes: 0, count: 0 },
+      total: { bytes: 0, inodes: 0 },
+    }),
+    async *check(_call, { repair }) {
+      yield { kind: 'layer', id: 'sha256:1', images: ['a'], problem: repair ? 'damaged' : '' };
+    },
+    export: async () => {},
+    import: async (_call, { path }, tell) => {
+      tell(progress('one', 1));
+      return [path];
+    },
+  },
   config: () => ({ log: { level: 'info' } }),
   reloadConfig: async () => ({ applied: ['log.level'], needRestart: [] }),
   journal: async ({ subject, after, limit }) =>
