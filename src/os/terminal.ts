@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { open, stat } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import type { Socket } from 'node:net';
 import { Writable } from 'node:stream';
@@ -27,6 +28,8 @@ interface PtyNative {
 /** As terminals are until they say their size. */
 const SIZE = { width: 80, height: 24 };
 const MAX_SIZE = 0xffff;
+/** Unix98 slaves, Documentation/admin-guide/devices.txt. */
+const PTS_MAJORS = [136, 137, 138, 139, 140, 141, 142, 143];
 /** How long a program that does not read its terminal is left alone before the rest is offered again. */
 const RETRY_MS = { first: 5, longest: 100 };
 
@@ -41,7 +44,7 @@ const RETRY_MS = { first: 5, longest: 100 };
  * without a bound.
  */
 export function startOnTerminal(file: string, args: string[]): TerminalChild {
-  const pty = (createRequire(import.meta.url)('node-pty') as { native: PtyNative }).native;
+  const pty = ptyNative();
   const { master, slave, pty: name } = pty.open(SIZE.width, SIZE.height);
   native().setCloexec(master);
   native().setCloexec(slave);
@@ -57,8 +60,7 @@ export function startOnTerminal(file: string, args: string[]): TerminalChild {
       stdout: screen,
       stderr: null,
       resize: (width, height) => {
-        const sane = [width, height].every((size) => Number.isInteger(size) && size > 0 && size <= MAX_SIZE);
-        if (sane && !screen.destroyed) pty.resize(master, width, height);
+        if (isSize(width) && isSize(height) && !screen.destroyed) pty.resize(master, width, height);
       },
       hangUp: () => screen.destroy(),
     };
@@ -68,6 +70,34 @@ export function startOnTerminal(file: string, args: string[]): TerminalChild {
   } finally {
     closeSync(slave);
   }
+}
+
+/** The same for the terminal that another process has as its stdin; nothing where it has none, or is gone. */
+export async function resizeStdin(pid: number, width: number, height: number): Promise<void> {
+  const path = `/proc/${pid}/fd/0`;
+  if (!isSize(width) || !isSize(height)) return;
+  try {
+    // It may be anything that a container can get: only a pseudoterminal is opened.
+    if (!PTS_MAJORS.includes(major((await stat(path)).rdev))) return;
+    const { O_RDWR, O_NOCTTY, O_NONBLOCK } = constants;
+    await using terminal = await open(path, O_RDWR | O_NOCTTY | O_NONBLOCK);
+    ptyNative().resize(terminal.fd, width, height);
+  } catch {
+    // It has ended, or closed its terminal.
+  }
+}
+
+function isSize(value: number): boolean {
+  return Number.isInteger(value) && value > 0 && value <= MAX_SIZE;
+}
+
+function major(device: number): number {
+  return (device >>> 8) & 0xfff;
+}
+
+/** Loaded when the first terminal is wanted. */
+function ptyNative(): PtyNative {
+  return (createRequire(import.meta.url)('node-pty') as { native: PtyNative }).native;
 }
 
 function start(file: string, args: string[], terminal: string): Pick<Child, 'pid' | 'ended'> {

@@ -1,11 +1,13 @@
 import type { Socket } from 'node:net';
 import { finished, type Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { copyStream } from '../base/copy-stream.ts';
+import { readFileIfThere } from '../base/files.ts';
 import { execProcess } from '../container/spec/process.ts';
 import type { ContainerRow } from '../container/types.ts';
 import { type Child, startChild } from '../os/child.ts';
 import { artefact } from '../os/paths.ts';
-import { startOnTerminal } from '../os/terminal.ts';
+import { resizeStdin, startOnTerminal, type TerminalChild } from '../os/terminal.ts';
 import { type ExecFiles, execExitCode, withExecFiles } from './exec-files.ts';
 import type { Hall } from './hall.ts';
 import { readSpec } from './inspect.ts';
@@ -17,6 +19,8 @@ import type { ExecSession, RemoteStreams } from './streaming.ts';
  * background may hold it for ever.
  */
 const SILENCE_MS = 1000;
+/** A runtime that was called in the foreground does not tell when the command runs: it takes some tens of milliseconds. */
+const PID_POLL_MS = 20;
 
 /**
  * Exec: a command in a running container, with the client's streams for its own. A client that goes takes a command
@@ -60,7 +64,7 @@ async function runOnTerminal(command: string[], files: ExecFiles, streams: Remot
   const terminal = startOnTerminal(file, args);
   const hangUp = () => terminal.hangUp();
   streams.gone.addEventListener('abort', hangUp, { once: true });
-  void followSizes(streams, terminal.resize);
+  void followSizes(streams, terminal, files);
   if (streams.stdin) void copyStream(streams.stdin, terminal.stdin);
   else terminal.stdin.on('error', () => undefined);
   const copies: Promise<void>[] = [];
@@ -75,11 +79,27 @@ async function runOnTerminal(command: string[], files: ExecFiles, streams: Remot
   }
 }
 
-async function followSizes(
-  streams: RemoteStreams,
-  resize: (width: number, height: number) => void,
-): Promise<void> {
-  for await (const { width, height } of streams.sizes) resize(width, height);
+/** runc passes the size of its terminal on to that in the container, crun does not: both are set. */
+async function followSizes(streams: RemoteStreams, terminal: TerminalChild, files: ExecFiles): Promise<void> {
+  for await (const { width, height } of streams.sizes) {
+    terminal.resize(width, height);
+    const pid = await pidOf(files, terminal);
+    if (pid !== undefined) await resizeStdin(pid, width, height);
+  }
+}
+
+/** The command's pid once it runs; undefined where that does not come to be. */
+async function pidOf(files: ExecFiles, child: Child): Promise<number | undefined> {
+  let ended = false;
+  void child.ended.then(() => {
+    ended = true;
+  });
+  for (;;) {
+    const pid = Number((await readFileIfThere(files.pidFile)) ?? 0);
+    if (pid > 0) return pid;
+    if (ended) return undefined;
+    await sleep(PID_POLL_MS);
+  }
 }
 
 /** The exit code, when all output is written. */

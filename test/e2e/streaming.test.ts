@@ -5,10 +5,11 @@ import { readdir, readFile } from 'node:fs/promises';
 import { get } from 'node:http';
 import { buffer, text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ContainerConfig } from '../../src/cri/gen/runtime/v1/ContainerConfig.ts';
 import { Crictl } from '../harness/crictl.ts';
 import { type Inventory, leaks, takeInventory } from '../harness/leaks.ts';
-import { logTexts } from '../harness/pods.ts';
+import { containerConfig, logTexts, podConfig } from '../harness/pods.ts';
 import { Terminal } from '../harness/terminal.ts';
 import { until } from '../harness/until.ts';
 import { type RunningPod, World } from '../harness/world.ts';
@@ -108,7 +109,7 @@ describe('streaming to crictl', () => {
         await terminal.shows('31 101');
         terminal.resize(77, 19);
         terminal.type('sleep 30; echo slept $?\r');
-        await new Promise((resolve) => setTimeout(resolve, 300));
+        await sleep(300);
         terminal.type('\x03');
         terminal.type('stty size; exit 3\r');
         await terminal.shows('19 77');
@@ -183,7 +184,7 @@ describe('streaming to crictl', () => {
         const pod = await world.runPod(`tty-${transport}`, ['sh'], { container: { ...stdin, tty: true } });
         const [program, line] = crictl.line('attach', ...flags, '-it', pod.container);
         const terminal = new Terminal(program, line, { width: 90, height: 20 });
-        await new Promise((resolve) => setTimeout(resolve, 500));
+        await sleep(500);
         terminal.type('stty size; exit\r');
         await terminal.shows('20 90');
         await terminal.exited;
@@ -248,6 +249,34 @@ describe('streaming to crictl', () => {
       });
     });
   }
+
+  it('serves terminals under crun, too', async () => {
+    const { runtime } = world.daemon.cri;
+    const config = podConfig(world.daemon, 'crun');
+    const { pod_sandbox_id } = await runtime.RunPodSandbox({ config, runtime_handler: 'crun' });
+    const { container_id } = await runtime.CreateContainer({
+      pod_sandbox_id,
+      config: containerConfig('crun', world.image, ['sleep', '1000']),
+      sandbox_config: config,
+    });
+    await runtime.StartContainer({ container_id });
+    const terminal = new Terminal(...crictl.line('exec', '-it', container_id, 'sh'), {
+      width: 66,
+      height: 16,
+    });
+    await terminal.shows('# ');
+    terminal.type('stty size\r');
+    await terminal.shows('16 66');
+    terminal.resize(99, 33);
+    await sleep(500);
+    terminal.type('stty size; exit 4\r');
+    await terminal.shows('33 99');
+    assert.notEqual(await terminal.exited, 0);
+    assert.match(terminal.screen, /exit code 4/);
+    const refused = await crictl.try('exec', container_id, 'nonesuch');
+    assert.match(refused.stderr, /nonesuch.*not found/);
+    await world.removePod(pod_sandbox_id);
+  });
 
   it('leaves nothing', async () => {
     await world.removePod(web.pod);
