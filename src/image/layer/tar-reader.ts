@@ -108,7 +108,7 @@ export class TarReader {
    */
   end(): void {
     const state = this.#state;
-    const whole = state.at === 'over' || state.at === 'padding';
+    const whole = (state.at === 'over' || state.at === 'padding') && !this.#hasMeta();
     const between = state.at === 'header' && this.#blockLength === 0 && !this.#hasMeta();
     if (!whole && !between) throw damaged('it ends in the middle of an entry');
   }
