@@ -121,6 +121,11 @@ export const schema = v.object(
           description: 'A pull that gets no byte for so long fails; "0s" = never.',
           reloadable: true,
         }),
+        pinned: key(list(text('a name'), 'a list of image names'), [], {
+          description:
+            'Images that the kubelet is not to remove when the disk fills, by their full names, "*" for anything, such as "registry.k8s.io/pause:*".',
+          reloadable: true,
+        }),
         config_path: key(text('directories separated by ":"'), '/etc/skiff/certs.d', {
           description:
             'Directories with a directory per registry ("host", "host_port_", "_default"), whose hosts.toml names its mirrors and certificates, in the format of containerd; separated by ":". Read for each pull. "" = none.',

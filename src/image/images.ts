@@ -18,6 +18,7 @@ import { ImageRows, rowOf } from './image-rows.ts';
 import { LayerStore } from './layer/layer-store.ts';
 import { LayerPool, type PoolOptions } from './layer/pool.ts';
 import type { Packing } from './layer/protocol.ts';
+import { Pins } from './pins.ts';
 import { parsePlatform } from './platform.ts';
 import { ImagePolicy, type PolicySettings } from './policy/policy.ts';
 import { fetchLayers, type Resolved, resolveImage } from './pull.ts';
@@ -33,6 +34,8 @@ import type { AuthConfig, FilesystemUsage, ImageRow, LayerRow, PullProgress } fr
 export interface ImageSettings extends RegistrySettings, PolicySettings {
   /** `linux/amd64`, '' = this host's. */
   platform: string;
+  /** Names of images that a kubelet is not to remove; `*` stands for anything. */
+  pinned: readonly string[];
   /** Layers that one pull fetches side by side. */
   maxConcurrentDownloads: number;
   /** Layers that all pulls from one registry fetch side by side. */
@@ -87,12 +90,14 @@ export class Images {
   readonly #holds = new Holds();
   readonly #slots = new RegistrySlots();
   readonly #policy: ImagePolicy;
+  readonly #pins: Pins;
 
   constructor(options: ImagesOptions, deps: ImagesDeps) {
     this.#options = options;
     this.#rows = new ImageRows({ rows: deps.rows, log: deps.log });
     this.#layersInUse = deps.layersInUse;
     this.#log = deps.log;
+    this.#pins = new Pins({ patterns: () => options.settings().pinned });
     this.#policy = new ImagePolicy({ log: deps.log });
     this.#store = new LayerStore({ root: options.root }, { rows: deps.layers, log: deps.log });
     this.#blobs = new Blobs({ root: options.root });
@@ -101,12 +106,13 @@ export class Images {
 
   /** All images, oldest first, also those without a tag. */
   list(): ImageRow[] {
-    return this.#rows.values();
+    return this.#rows.values().map((row) => this.#pins.applied(row));
   }
 
   /** By id (with or without `sha256:`, or its unique beginning), tag or digest in any form of reference. */
   find(reference: string): ImageRow | undefined {
-    return this.#rows.find(reference);
+    const row = this.#rows.find(reference);
+    return row === undefined ? undefined : this.#pins.applied(row);
   }
 
   /**

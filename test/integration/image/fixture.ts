@@ -28,6 +28,7 @@ export class ImageNode {
           platform: '',
           maxConcurrentDownloads: 3,
           maxConcurrentDownloadsPerRegistry: 12,
+          pinned: [],
           pullProgressTimeout: 60_000,
           configPath: '',
           globalAuthFile: '',
