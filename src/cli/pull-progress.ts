@@ -1,5 +1,6 @@
 import type { PullProgress } from '../image/types.ts';
 import { bytes } from './output.ts';
+import { PullPace } from './pull-pace.ts';
 
 const REDRAW_MS = 100;
 const BAR = 24;
@@ -13,12 +14,13 @@ export interface Screen {
 }
 
 /**
- * Shows how a pull goes: on a terminal one line per layer, redrawn in place;
+ * Shows how a pull goes: on a terminal one line per layer and one for all, redrawn in place;
  * elsewhere one line whenever a layer enters another phase.
  */
 export class ProgressDisplay {
   readonly #screen: Screen;
   readonly #layers = new Map<string, PullProgress>();
+  readonly #pace = new PullPace();
   #drawn = 0;
   #lastDraw = Number.NEGATIVE_INFINITY;
 
@@ -29,6 +31,7 @@ export class ProgressDisplay {
   show(event: PullProgress): void {
     const before = this.#layers.get(event.layer);
     this.#layers.set(event.layer, event);
+    this.#pace.note(event, performance.now());
     if (this.#screen.isTTY) this.#draw(false);
     else if (before?.phase !== event.phase) this.#screen.write(`${plainLine(event)}\n`);
   }
@@ -44,11 +47,13 @@ export class ProgressDisplay {
     this.#lastDraw = now;
     const layers = [...this.#layers.values()].filter((event) => event.layer !== '');
     // More lines than the terminal has could not be redrawn; what is done needs no line.
-    const room = Math.max(1, (this.#screen.rows ?? 24) - 2);
+    const room = Math.max(1, (this.#screen.rows ?? 24) - 3);
     const shown =
       layers.length <= room ? layers : layers.filter((event) => event.phase === 'fetching').slice(0, room);
     const width = Math.max(20, (this.#screen.columns ?? 80) - 1);
-    const lines = shown.map((event) => `\x1b[2K${barLine(event).slice(0, width)}\n`);
+    const pace = this.#pace.describe(now);
+    const texts = [...shown.map(barLine), ...(pace === '' ? [] : [pace])];
+    const lines = texts.map((text) => `\x1b[2K${text.slice(0, width)}\n`);
     const up = this.#drawn > 0 ? `\x1b[${this.#drawn}A` : '';
     this.#screen.write(`${up}${lines.join('')}\x1b[0J`);
     this.#drawn = lines.length;

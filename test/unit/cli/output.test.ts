@@ -88,10 +88,10 @@ describe('the progress of a pull', () => {
     display.show(event('a', 'fetching', 512, 1024));
     display.show(event('b', 'waiting'));
     display.end();
-    // ^[2K clears a line, ^[1A goes one up, ^[0J clears what is below.
+    // ^[2K clears a line, ^[2A goes two up, ^[0J clears what is below.
     const frames = text.replaceAll('\x1b', '^').split('^[0J');
     assert.match(frames[0]!, /^\^\[2Kaaaaaaaaaaaa {2}fetching {2}\[=+/);
-    assert.match(frames[1]!, /^\^\[1A\^\[2Kaaaaaaaaaaaa .*\n\^\[2Kbbbbbbbbbbbb {2}waiting/);
+    assert.match(frames[1]!, /^\^\[2A\^\[2Kaaaaaaaaaaaa .*\n\^\[2Kbbbbbbbbbbbb {2}waiting\n\^\[2K512 B \/ 1\.0 KiB/);
     for (const line of frames.join('').split('\n')) {
       assert.ok(line.replaceAll(/\^\[\d[AK]/g, '').length < 40, line);
     }
