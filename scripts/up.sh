@@ -171,25 +171,28 @@ start_daemon() {
     if [[ ${#INSIDE[@]} == 0 ]]; then command=(env SKIFF_UP_STAGE=namespaces "$0"); else command=("${INSIDE[@]}" "$SKIFF" serve); fi
   fi
   for path in /var/lib/skiff /run/skiff /var/lib/cni/networks/skiff /run/netns "$LOG"; do claim "$path"; done
+  # Ctrl-C between start and record would lose it. All that follows in it are execs, so the start time stays.
+  trap '' INT
   # The locks and the terminal of this script are nothing to a daemon.
   setsid "${command[@]}" >>"$LOG" 2>&1 </dev/null 9>&- &
   pid=$!
-  # At once: a run that is interrupted here must not lose it. All that follows are execs, so the start time stays.
   echo "$pid $(start_time "$pid")" >"$RECORD/daemon"
+  trap 'exit 130' INT
   await_daemon "$pid"
   say "pid $pid, socket /run/skiff/skiff.sock"
 }
 
+# Another daemon may answer where this one has ended.
 await_daemon() {
   local pid=$1 waited
   for ((waited = 0; waited < 300; waited++)); do
-    if "$SKIFF" ps -q >/dev/null 2>&1 || ! kill -0 "$pid" 2>/dev/null; then break; fi
+    if "$SKIFF" ps -q >/dev/null 2>&1 || [[ -z $(start_time "$pid") ]]; then break; fi
     sleep 0.1
   done
-  "$SKIFF" ps -q >/dev/null 2>&1 || {
+  if [[ -z $(start_time "$pid") ]] || ! "$SKIFF" ps -q >/dev/null 2>&1; then
     tail -n 20 "$LOG" | sed 's/^/      | /' >&2
     die 'the daemon did not start' "its log is $LOG; try: $SKIFF doctor"
-  }
+  fi
   readlink "/proc/$pid/ns/mnt" >"$RECORD/namespace"
 }
 
@@ -331,4 +334,6 @@ while [[ $# -gt 0 ]]; do
   shift
 done
 need_root up.sh
+# A program that takes Ctrl-C for itself and ends in order would let this script go on.
+trap 'exit 130' INT
 if [[ $DOWN == 1 ]]; then down; else up; fi
