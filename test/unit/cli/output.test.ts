@@ -91,7 +91,10 @@ describe('the progress of a pull', () => {
     // ^[2K clears a line, ^[2A goes two up, ^[0J clears what is below.
     const frames = text.replaceAll('\x1b', '^').split('^[0J');
     assert.match(frames[0]!, /^\^\[2Kaaaaaaaaaaaa {2}fetching {2}\[=+/);
-    assert.match(frames[1]!, /^\^\[2A\^\[2Kaaaaaaaaaaaa .*\n\^\[2Kbbbbbbbbbbbb {2}waiting\n\^\[2K512 B \/ 1\.0 KiB/);
+    assert.match(
+      frames[1]!,
+      /^\^\[2A\^\[2Kaaaaaaaaaaaa .*\n\^\[2Kbbbbbbbbbbbb {2}waiting\n\^\[2K512 B \/ 1\.0 KiB/,
+    );
     for (const line of frames.join('').split('\n')) {
       assert.ok(line.replaceAll(/\^\[\d[AK]/g, '').length < 40, line);
     }
