@@ -61,26 +61,26 @@ for (const program of ['runc', 'crun'])
 
     it('kills the whole tree at the deadline', async () => {
       const from = performance.now();
-      await assert.rejects(sh('sleep 1000 & sleep 1000', 1), {
+      await assert.rejects(sh('/bin/sleep 1000 & /bin/sleep 1000', 1), {
         code: 'deadline_exceeded',
         message: /within 1 s/,
       });
       console.log(`${program}: timeout of 1 s answered after ${(performance.now() - from).toFixed(0)} ms`);
-      assert.deepEqual(await processesRunning('sleep', '1000'), []);
+      assert.deepEqual(await processesRunning('/bin/sleep', '1000'), []);
       assert.equal((await sh('echo still here')).stdout.toString(), 'still here\n');
     });
 
     it('kills it when the caller goes away', async () => {
-      await assert.rejects(sh('sleep 1001', 0, AbortSignal.timeout(300)), { code: 'deadline_exceeded' });
-      assert.deepEqual(await processesRunning('sleep', '1001'), []);
+      await assert.rejects(sh('/bin/sleep 1001', 0, AbortSignal.timeout(300)), { code: 'deadline_exceeded' });
+      assert.deepEqual(await processesRunning('/bin/sleep', '1001'), []);
     });
 
     it('does not wait for a background child that holds stdout, and lets it live', async () => {
       const from = performance.now();
-      const result = await sh('sleep 1002 & echo started');
+      const result = await sh('/bin/sleep 1002 & echo started');
       assert.ok(performance.now() - from < 4000);
       assert.equal(result.stdout.toString(), 'started\n');
-      const [child, ...more] = await processesRunning('sleep', '1002');
+      const [child, ...more] = await processesRunning('/bin/sleep', '1002');
       assert.deepEqual(more, []);
       process.kill(child as number, 'SIGKILL');
     });
@@ -142,9 +142,9 @@ for (const program of ['runc', 'crun'])
     });
 
     it('leaves no process of the runtime beside the one that runs', async () => {
-      const running = sh('sleep 1004', 3);
-      await until('the exec runs', async () => (await processesRunning('sleep', '1004')).length === 1);
-      const [pid] = await processesRunning('sleep', '1004');
+      const running = sh('/bin/sleep 1004', 3);
+      await until('the exec runs', async () => (await processesRunning('/bin/sleep', '1004')).length === 1);
+      const [pid] = await processesRunning('/bin/sleep', '1004');
       const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
       const parent = stat.slice(stat.lastIndexOf(')') + 4).split(' ')[0];
       assert.equal(
