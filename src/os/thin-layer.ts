@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, readdirSync } from 'node:fs';
 import { errnoOf } from '../base/errors.ts';
 import { baseOf, bytesOf, parentOf } from './layer-entry.ts';
 import { OPAQUE_XATTR } from './layer-tree.ts';
@@ -43,6 +43,8 @@ type Seen = 'directory' | 'absent' | 'hidden';
 class Chain {
   readonly #native: Native;
   readonly #layers: { fd: number; implicit: Set<string> }[] = [];
+  /** Names in directories of a layer, by its descriptor and their path: a chain asks every layer for every path. */
+  readonly #names = new Map<string, Set<string>>();
 
   constructor(layers: ThinLayerOptions['layers'], library: Native) {
     this.#native = library;
@@ -84,12 +86,26 @@ class Chain {
     let closed = false;
     const parts = path === '' ? [] : path.split('/');
     for (let count = 1; count <= parts.length; count++) {
+      const parent = parts.slice(0, count - 1).join('/');
+      if (!this.#namesIn(root, parent).has(parts[count - 1] ?? '')) return { seen: 'absent', closed };
       const stat = this.#stat(root, parts.slice(0, count).join('/'));
       if (stat === undefined) return { seen: 'absent', closed };
       if ((stat.mode & S_IFMT) !== S_IFDIR) return { seen: 'hidden', closed: true };
       if (count < parts.length) closed ||= this.#isOpaque(root, parts.slice(0, count).join('/'));
     }
     return { seen: 'directory', closed };
+  }
+
+  #namesIn(root: number, path: string): Set<string> {
+    const key = `${root}/${path}`;
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    const names = this.#inside(root, path, (fd) =>
+      readdirSync(`/proc/self/fd/${fd}/`, { encoding: 'latin1' }),
+    );
+    const set = new Set(names);
+    this.#names.set(key, set);
+    return set;
   }
 
   #stat(root: number, path: string): FileStat | undefined {
@@ -110,7 +126,13 @@ class Chain {
   }
 
   #inside<T>(root: number, path: string, work: (fd: number) => T): T {
-    const fd = this.#native.openat2(root, bytesOf(path), O_PATH | constants.O_DIRECTORY, 0, WALK);
+    const fd = this.#native.openat2(
+      root,
+      path === '' ? '.' : bytesOf(path),
+      O_PATH | constants.O_DIRECTORY,
+      0,
+      WALK,
+    );
     try {
       return work(fd);
     } finally {

@@ -137,20 +137,34 @@ export class LayerStore {
     await mkdir(staged, { mode: 0o755 });
     try {
       const filled = await fill({ directory: staged, recipe }, signal);
-      if (filled === null) return null;
-      const used = await diskUsage(staged);
-      const extra = filled.recipe ? (await stat(recipe)).blocks * 512 : 0;
-      signal.throwIfAborted();
-      const directory = (this.#next++).toString(36);
-      if (filled.recipe) await rename(recipe, join(this.recipes, directory));
-      await rename(staged, join(this.layers, directory));
-      const usedBytes = used.bytes + extra;
-      const row = { id, directory, usedBytes, inodes: used.inodes + (filled.recipe ? 1 : 0), ...filled };
-      this.#pending.set(id, row);
-      return row;
-    } finally {
-      for (const left of [staged, recipe]) await removeTree(left);
+      if (filled !== null) return await this.#keep(id, { directory: staged, recipe }, filled, signal);
+      await removeTree(staged);
+      return null;
+    } catch (cause) {
+      await Promise.all([removeTree(staged), removeTree(recipe)]);
+      throw cause;
     }
+  }
+
+  /** Steps side by side: an image of a hundred layers waits for each of them. */
+  async #keep(
+    id: string,
+    staged: Staged,
+    filled: NonNullable<Filled>,
+    signal: AbortSignal,
+  ): Promise<LayerRow> {
+    const [used, extra] = await Promise.all([
+      diskUsage(staged.directory),
+      filled.recipe ? stat(staged.recipe) : removeTree(staged.recipe),
+    ]);
+    signal.throwIfAborted();
+    const directory = (this.#next++).toString(36);
+    if (filled.recipe) await rename(staged.recipe, join(this.recipes, directory));
+    await rename(staged.directory, join(this.layers, directory));
+    const usedBytes = used.bytes + (extra?.blocks ?? 0) * 512;
+    const row = { id, directory, usedBytes, inodes: used.inodes + (filled.recipe ? 1 : 0), ...filled };
+    this.#pending.set(id, row);
+    return row;
   }
 
   async #publish(id: string): Promise<void> {
