@@ -22,10 +22,11 @@ export interface RawHeader {
 const CHECKSUM_AT = 148;
 const CHECKSUM_LENGTH = 8;
 const SPACE = 32;
+const ZEROS = Buffer.alloc(BLOCK);
 
 /** True for a block of zeros: two of them end an archive. */
 export function isZero(block: Buffer): boolean {
-  return block.readUInt32LE(0) === 0 && block.every((byte) => byte === 0);
+  return block[0] === 0 && block.equals(ZEROS);
 }
 
 /** Reads a header block; `data_loss` where its checksum is wrong, so that nothing else is taken for an archive. */
@@ -92,19 +93,18 @@ function text(block: Buffer, at: number, length: number): string {
   return block.toString('latin1', at, end);
 }
 
-/** Old archivers summed signed bytes. */
+/** With the checksum's own field as spaces. Old archivers summed signed bytes. */
 function checkSum(block: Buffer): void {
-  let unsigned = SPACE * CHECKSUM_LENGTH;
-  let signed = unsigned;
-  for (let index = 0; index < BLOCK; index++) {
-    if (index === CHECKSUM_AT) index += CHECKSUM_LENGTH;
-    const byte = block[index] ?? 0;
-    unsigned += byte;
-    signed += byte < 128 ? byte : byte - 256;
-  }
   const noted = Number.parseInt(text(block, CHECKSUM_AT, CHECKSUM_LENGTH), 8);
-  if (noted !== unsigned && noted !== signed)
+  if (noted !== sumOf(block) && noted !== sumOf(new Int8Array(block.buffer, block.byteOffset, BLOCK)))
     throw damaged('the checksum of a header is wrong; this is no tar archive, or a damaged one');
+}
+
+function sumOf(bytes: Uint8Array | Int8Array): number {
+  let sum = SPACE * CHECKSUM_LENGTH;
+  for (let index = 0; index < BLOCK; index++) sum += bytes[index] as number;
+  for (let index = CHECKSUM_AT; index < CHECKSUM_AT + CHECKSUM_LENGTH; index++) sum -= bytes[index] as number;
+  return sum;
 }
 
 export function damaged(why: string): SkiffError {
