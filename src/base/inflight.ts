@@ -45,6 +45,11 @@ export class Inflight<T> {
     await this.#calls.get(key)?.result.catch(() => undefined);
   }
 
+  /** How many calls are under way. */
+  get size(): number {
+    return this.#calls.size;
+  }
+
   has(key: string): boolean {
     return this.#calls.has(key);
   }

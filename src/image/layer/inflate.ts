@@ -9,7 +9,7 @@ const ZSTD_MAGIC = 0xfd2f_b528;
 const SKIPPABLE_MAGIC = 0x184d_2a50;
 /** Packed bytes that are gathered for one run: it may go to another thread, which costs more than to copy them. */
 const GATHER = 256 << 10;
-const CHUNK = 1 << 20;
+const CHUNK = 512 << 10;
 const EMPTY = Buffer.alloc(0);
 
 export interface InflateOptions {

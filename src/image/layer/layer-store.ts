@@ -12,6 +12,9 @@ import type { LayerRow } from '../types.ts';
 /** What filling a staging directory found out. Null: nothing to keep, no layer is made. */
 export type Filled = Pick<LayerRow, 'implicitDirs' | 'opaqueRoot' | 'recipe'> | null;
 
+/** Less is not worth a commit of the file system's journal. */
+const WRITE_AHEAD = 16 << 20;
+
 /** Where a layer is made. */
 export interface Staged {
   /** Empty. */
@@ -43,6 +46,9 @@ export class LayerStore {
   readonly #pending = new Map<string, LayerRow>();
   /** Being removed: not to be used any more. */
   readonly #leaving = new Map<string, Promise<void>>();
+  #writing = false;
+  /** Bytes of layers made since the disk was last asked to write. */
+  #unwritten = 0;
   #next: number;
 
   constructor(options: { root: string }, deps: LayerStoreDeps) {
@@ -164,7 +170,23 @@ export class LayerStore {
     const usedBytes = used.bytes + (extra?.blocks ?? 0) * 512;
     const row = { id, directory, usedBytes, inodes: used.inodes + (filled.recipe ? 1 : 0), ...filled };
     this.#pending.set(id, row);
+    this.#writeAhead(usedBytes);
     return row;
+  }
+
+  /** Has the disk write what is there while other layers are still made, so that less is left for `publish` to wait for. */
+  #writeAhead(usedBytes: number): void {
+    this.#unwritten += usedBytes;
+    if (this.#writing || this.#unwritten < WRITE_AHEAD || this.#filling.size === 0) return;
+    this.#writing = true;
+    this.#unwritten = 0;
+    native()
+      .syncfs(this.#root)
+      // What the disk cannot take, `publish` is told.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#writing = false;
+      });
   }
 
   async #publish(id: string): Promise<void> {
