@@ -13,6 +13,7 @@ import { pinSandbox, unpinSandbox } from '../../../src/os/namespaces.ts';
 import { run } from '../../../src/os/process.ts';
 import { Stats } from '../../../src/service/stats.ts';
 import { sandboxConfig, sandboxRow } from '../../unit/sandbox/config.ts';
+import { until } from '../os/processes.ts';
 
 /** Real processes in a real cgroup; run under scripts/private.sh. */
 describe('statistics', () => {
@@ -112,13 +113,14 @@ describe('statistics', () => {
       await ip('link set two up');
       // A neighbour whose address is known, so that the datagram goes out at once. /dev/udp is bash's own.
       await ip('neigh add 10.88.0.2 lladdr 02:00:00:00:00:02 dev one');
-      assert.equal(
-        (await run('/bin/bash', ['-c', 'echo datagram >/dev/udp/10.88.0.2/9'], { netns: net })).code,
-        0,
-      );
+      // A link that was just set up drops what is sent until the kernel's link watch has run.
+      await until('a datagram goes out', async () => {
+        await run('/bin/bash', ['-c', 'echo datagram >/dev/udp/10.88.0.2/9'], { netns: net });
+        const sent = (await stats.podSandboxStats(pod, [])).network?.defaultInterface?.txBytes;
+        return Number(sent) >= 'datagram\n'.length;
+      });
       const { network } = await stats.podSandboxStats(pod, []);
       assert.equal(network?.interfaces.length, 1);
-      assert.ok(Number(network?.defaultInterface?.txBytes) >= 'datagram\n'.length);
       assert.ok(Number(network?.timestamp) > 1e18);
     } finally {
       await unpinSandbox({ net, ipc: null, uts: null });
