@@ -15,6 +15,7 @@ Sets up and builds what is missing, then runs suites one after another:
   e2e          the daemon as a process, over its sockets
   bench-smoke  the measurements run, a few rounds of each
 Without a name: all of these, as every change must pass them. By name or with --all:
+  e2e-long     streams on the wire and under load
   lab          limits, OOM, statistics and cgroup parents in a machine with every controller
   --only TEXT  only files whose path holds TEXT: scripts/test.sh e2e --only crictl
 

@@ -64,6 +64,16 @@ export const SUITES: Suite[] = [
     ...IN_PRIVATE,
   },
   {
+    name: 'e2e-long',
+    what: 'streams on the wire and under load: figures that a busy machine moves',
+    budget: 180,
+    each: 150,
+    files: 'test/e2e-long/**/*.test.ts',
+    ...IN_PRIVATE,
+    parallel: 1,
+    extra: true,
+  },
+  {
     name: 'lab',
     what: 'limits, OOM, statistics and cgroup parents in a machine with every controller',
     budget: 180,
