@@ -173,7 +173,17 @@ async function buildHall(
     },
   );
   disposal.defer(() => images.close());
-  const cni = new Cni({ ...config.cni, binDirs: [...config.cni.binDirs] }, { log });
+  const cni = new Cni(
+    {
+      ...config.cni,
+      binDirs: [...config.cni.binDirs],
+      // Read anew at every use: it follows a reload.
+      get confTemplate() {
+        return live.current.cni.confTemplate;
+      },
+    },
+    { log },
+  );
   await cni.start();
   disposal.defer(() => cni.stop());
   const running = new Running(
@@ -227,8 +237,6 @@ function hallOptions(config: Config, cgroupDriver: CgroupDriver): HallOptions {
     maxLogLineSize: config.container.maxLogLineSize,
     killTimeoutMs: config.stop.killTimeout,
     defaultSysctls: sysctlTable(config.sandbox.defaultSysctls),
-    cniConfTemplate: config.cni.confTemplate,
-    cniConfDir: config.cni.confDir,
   };
 }
 

@@ -28,9 +28,6 @@ export interface HallOptions {
   killTimeoutMs: number;
   /** Sysctls that a pod with a network of its own gets unless it says otherwise. */
   defaultSysctls: Record<string, string>;
-  /** Template file for a CNI configuration, '' = none. */
-  cniConfTemplate: string;
-  cniConfDir: string;
 }
 
 /** What the use cases work with; each takes the few members that it names. */

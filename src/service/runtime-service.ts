@@ -3,7 +3,6 @@ import { VERSION } from '../base/version.ts';
 import { matchesContainer } from '../container/filter.ts';
 import { execProcess } from '../container/spec/process.ts';
 import { stateOf } from '../container/types.ts';
-import { writeFromTemplate } from '../os/cni/template.ts';
 import { matchesSandbox } from '../sandbox/filter.ts';
 import type { ContainerFilter, ExecResult, RuntimeApi, SandboxFilter } from './api.ts';
 import { createContainer } from './container-create.ts';
@@ -26,7 +25,7 @@ export function runtimeService(hall: Hall): RuntimeApi {
     version: () => ({ runtimeName: 'skiff', runtimeVersion: VERSION }),
     status: (verbose) => runtimeStatus(hall, verbose),
     runtimeConfig: () => ({ cgroupDriver: hall.options.cgroupDriver }),
-    updateRuntimeConfig: (podCidr) => updateRuntimeConfig(hall, podCidr),
+    updateRuntimeConfig: (podCidr) => hall.cni.renderTemplate(podCidr),
 
     runPodSandbox: (call, config, handler) => runPodSandbox(hall, call, config, handler),
     stopPodSandbox: (call, id) => stopPodSandbox(hall, call, id),
@@ -60,15 +59,6 @@ export function runtimeService(hall: Hall): RuntimeApi {
       ),
     containerEvents: (signal) => hall.events.subscribe(signal),
   };
-}
-
-/** Writes a CNI configuration for the node's pod CIDRs where a template is configured and none is there yet. */
-async function updateRuntimeConfig(hall: Hall, podCidr: string): Promise<void> {
-  const { cniConfDir, cniConfTemplate } = hall.options;
-  if (podCidr === '' || cniConfTemplate === '') return;
-  const written = await writeFromTemplate(cniConfDir, cniConfTemplate, podCidr.split(','));
-  if (written !== null)
-    hall.log.info({ file: written, podCidr }, 'CNI configuration written from the template');
 }
 
 function listSandboxes(hall: Hall, filter: SandboxFilter) {
